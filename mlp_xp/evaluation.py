@@ -41,13 +41,13 @@ def evaluate(network: Network, split: Split) -> Evaluation:
 
     Raises InputError if rows or labels don't fit the network.
     """
+    to_host = network.backend.to_host
+    log_p = np.concatenate([to_host(part) for part in _log_probabilities(network, split.X)])
     n_classes = network.sizes[-1]
     if split.y.max() >= n_classes:
         raise InputError(
             f"the data has a label {split.y.max()}, the network knows classes 0 to {n_classes - 1}"
         )
-    to_host = network.backend.to_host
-    log_p = np.concatenate([to_host(part) for part in _log_probabilities(network, split.X)])
     predicted = log_p.argmax(axis=1)
     confusion = np.bincount(split.y * n_classes + predicted, minlength=n_classes**2)
     return Evaluation(

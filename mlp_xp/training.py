@@ -25,12 +25,12 @@ class Config:
     Raises InputError, naming the field, for a value that can't be.
     """
 
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[int, ...] = (256,)
     activation: str = "relu"
     init: str = "he"
     batch_size: int = 32
     epochs: int = 10
-    lr: float = 0.2
+    lr: float = 0.3
     schedule: str = "linear"
     shuffle: bool = True
     seed: int = 0
@@ -158,14 +158,19 @@ def epoch_steps(
 
 
 def train(
-    data: Dataset, config: Config, backend: Backend, callbacks: Sequence[Callback] = ()
+    data: Dataset,
+    config: Config,
+    backend: Backend,
+    callbacks: Sequence[Callback] = (),
+    network: Network | None = None,
 ) -> Trained:
-    """Train a new network on data.train: for each epoch, shuffle, then a step for each batch.
+    """Train a new network, or the one given, on data.train: for each epoch, shuffle, then a step
+    for each batch.
 
     Weights and orders come from config.seed by the host's generators, whatever the backend.
     Raises InputError if the loss stops being a finite number.
     """
-    network = Network.initialise(
+    network = network or Network.initialise(
         backend,
         (data.n_features, *config.hidden, data.n_classes),
         activation=config.activation,
