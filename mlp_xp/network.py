@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlp_xp.errors import InputError
-from mlp_xp.functions import ACTIVATIONS, Array
+from mlp_xp.functions import ACTIVATIONS, OUTPUTS, Array
 
 if TYPE_CHECKING:
     from mlp_xp.backend import Backend
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Variance of the initial weights, from n_in and n_out.
 INITIALISERS: dict[str, Callable[[int, int], float]] = {
     "he": lambda n_in, n_out: 2 / n_in,  # He et al. 2015, equation 10: for ReLU
+    "glorot": lambda n_in, n_out: 2 / (n_in + n_out),  # Glorot, Bengio 2010, equation 12: for tanh
+    "lecun": lambda n_in, n_out: 1 / n_in,  # LeCun et al. 1998, equation 16: keeps A's variance
     "notebook": lambda n_in, n_out: 2 / n_in,  # as "he", from NumPy's legacy generator
 }
 
@@ -34,15 +36,24 @@ class Dense:
 class Network:
     """A multi-layer perceptron: Dense layers with an activation between them.
 
-    Every array lives on `backend`, and all have the same dtype.
+    activation and output are keys of functions.ACTIVATIONS and functions.OUTPUTS; `output` says
+    what the logits stand for, and so the loss. Every array lives on `backend`, all in one dtype.
     """
 
-    def __init__(self, backend: Backend, layers: Sequence[Dense], activation: str = "relu"):
+    def __init__(
+        self,
+        backend: Backend,
+        layers: Sequence[Dense],
+        activation: str = "relu",
+        output: str = "softmax",
+    ):
         self.backend = backend
         self.xp = backend.xp
         self.layers = list(layers)
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]
+        self.output_name = output
+        self.output = OUTPUTS[output]
 
     @classmethod
     def initialise(
@@ -51,6 +62,7 @@ class Network:
         sizes: Sequence[int],
         *,
         activation: str = "relu",
+        output: str = "softmax",
         init: str | None = None,
         seed: int = 0,
         dtype: str = "float32",
@@ -73,7 +85,7 @@ class Network:
             W = np.ascontiguousarray(W * math.sqrt(INITIALISERS[init](n_in, n_out)), dtype=dtype)
             b = np.zeros(n_out, dtype=dtype)
             layers.append(Dense(backend.to_device(W), backend.to_device(b)))
-        return cls(backend, layers, activation)
+        return cls(backend, layers, activation, output)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -89,37 +101,53 @@ class Network:
         """W and b of each layer, from the first to the last: the arrays themselves."""
         return [array for layer in self.layers for array in (layer.W, layer.b)]
 
-    def forward(self, X: Array) -> tuple[list[Array], list[Array]]:
-        """Every layer's input A and output Z.
+    def dropout_masks(self, rng: np.random.Generator, rows: int, rate: float) -> list[Array]:
+        """A mask for each hidden layer, (rows, width): 0 with probability `rate`, else 1/(1-rate).
 
-            A[0] = X,   Z[l] = A[l] W[l] + b[l],   A[l+1] = activation(Z[l])
+        Inverted dropout: the mean stays, so prediction needs no mask. Drawn on the host, so that
+        every backend drops the same.    Srivastava et al. 2014, section 10.
+        """
+        shapes = [(rows, layer.W.shape[1]) for layer in self.layers[:-1]]
+        kept = [rng.random(shape, dtype=np.float32) >= rate for shape in shapes]
+        return [self.backend.to_device(keep).astype(self.dtype) / (1 - rate) for keep in kept]
 
-        X (B, n_in), in the network's dtype. Returns A and Z, a list each, one array a layer;
-        Z[-1] are the logits, (B, n_out).
+    def forward(
+        self, X: Array, masks: list[Array] | None = None
+    ) -> tuple[list[Array], list[Array]]:
+        """Every layer's input A, before dropout, and output Z.
+
+            A[0] = X,   Z[l] = (A[l] * mask[l]) W[l] + b[l],   A[l+1] = activation(Z[l])
+
+        X (B, n_in), in the network's dtype; masks as dropout_masks() draws them, None for no
+        dropout; X has no mask. Returns A and Z, a list each, one array a layer; Z[-1] are the
+        logits, (B, n_out).
         """
         A: list[Array] = [X]
         Z: list[Array] = []
         for layer in self.layers:
             if Z:
                 A.append(self.activation.function(self.xp, Z[-1]))
-            Z.append(A[-1] @ layer.W + layer.b)
+            Z.append(_masked(A[-1], masks, len(Z)) @ layer.W + layer.b)
         return A, Z
 
-    def backward(self, A: list[Array], Z: list[Array], dlogits: Array) -> list[Array]:
+    def backward(
+        self, A: list[Array], Z: list[Array], dlogits: Array, masks: list[Array] | None = None
+    ) -> list[Array]:
         """The gradient of every parameter, in the order of parameters().
 
-            dW[l] = A[l]^T dZ[l],   db[l] = sum over rows of dZ[l]
-            dZ[l-1] = (dZ[l] W[l]^T) * activation'(Z[l-1])      Rumelhart, Hinton, Williams 1986
+            dW[l] = (A[l] * mask[l])^T dZ[l],   db[l] = sum over rows of dZ[l]
+            dZ[l-1] = (dZ[l] W[l]^T) * mask[l] * activation'(Z[l-1])
+                                                              Rumelhart, Hinton, Williams 1986
 
-        A and Z as forward() returned them; dlogits (B, n_out) = d loss / d Z[-1]. The inputs'
-        own gradient is never computed.
+        A and Z as forward() returned them with the same masks; dlogits (B, n_out) = d loss / d
+        Z[-1]. The inputs' own gradient is never computed.
         """
         gradients: list[Array] = []
         dZ = dlogits
         for i in reversed(range(len(self.layers))):
-            gradients[:0] = [A[i].T @ dZ, dZ.sum(axis=0)]
+            gradients[:0] = [_masked(A[i], masks, i).T @ dZ, dZ.sum(axis=0)]
             if i > 0:
-                dZ = dZ @ self.layers[i].W.T
+                dZ = _masked(dZ @ self.layers[i].W.T, masks, i)
                 dZ *= self.activation.derivative(self.xp, Z[i - 1], A[i])
         return gradients
 
@@ -128,3 +156,8 @@ class Network:
         if X.shape[1] != self.sizes[0]:
             raise InputError(f"the network takes {self.sizes[0]} inputs, the data has {X.shape[1]}")
         return self.forward(X)[1][-1]
+
+
+def _masked(A: Array, masks: list[Array] | None, i: int) -> Array:
+    """A * mask[i], of the input of layer i: the first layer's has no mask."""
+    return A if masks is None or i == 0 else A * masks[i - 1]

@@ -1,95 +1,30 @@
-"""Training: what determines a run, one epoch, and the loop over epochs."""
+"""Training: a run's state, its epochs, and what may watch it."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlp_xp.backend import Backend
-from mlp_xp.datasets import Dataset, Split
+from mlp_xp.config import Config
+from mlp_xp.datasets import Dataset
 from mlp_xp.errors import InputError
-from mlp_xp.functions import ACTIVATIONS, Array, scale_inputs, softmax_cross_entropy
-from mlp_xp.network import INITIALISERS, Network
+from mlp_xp.feed import Feed
+from mlp_xp.functions import Array, scale_inputs, softmax_cross_entropy
+from mlp_xp.network import Network
 from mlp_xp.optimizers import SCHEDULES, SGD
 
+SEGMENT = 2048
+"""Rows that are gathered at once; between two segments a run can be watched, saved and stopped."""
 
-@dataclass(frozen=True)
-class Config:
-    """All that determines a run, apart from its data and its device. The defaults suit MNIST.
-
-    Raises InputError, naming the field, for a value that can't be.
-    """
-
-    hidden: tuple[int, ...] = (256,)
-    activation: str = "relu"
-    init: str = "he"
-    batch_size: int = 32
-    epochs: int = 10
-    lr: float = 0.3
-    schedule: str = "linear"
-    shuffle: bool = True
-    seed: int = 0
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name, choices in (
-            ("activation", ACTIVATIONS),
-            ("init", INITIALISERS),
-            ("schedule", SCHEDULES),
-            ("dtype", ("float32", "float64")),
-        ):
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; use {' or '.join(choices)}")
-        for name, value in (
-            ("batch_size", self.batch_size),
-            ("epochs", self.epochs),
-            *(("hidden", size) for size in self.hidden),
-        ):
-            if type(value) is not int or value < 1:
-                raise InputError(f"{name} is {value!r}; it must be a whole number from 1")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise InputError(f"seed is {self.seed!r}; it must be a whole number below 2**32")
-        if type(self.shuffle) is not bool:
-            raise InputError(f"shuffle is {self.shuffle!r}; use true or false")
-        if type(self.lr) not in (int, float) or not 0 < self.lr < math.inf:
-            raise InputError(f"lr is {self.lr!r}; it must be a number above 0")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The Config with these fields; what isn't named keeps its default."""
-        unknown = values.keys() - {field.name for field in fields(cls)}
-        if unknown:
-            raise InputError(f"unknown setting {', '.join(sorted(unknown))} in the configuration")
-        if not isinstance(values.get("hidden", ()), list | tuple):
-            raise InputError(f"hidden is {values['hidden']!r}; it must be a list of layer widths")
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every field, as plain data that JSON can hold."""
-        return {**asdict(self), "hidden": list(self.hidden)}
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # The notebook that this project began as: its losses and its 97.08 %, to the last digit.
-    "notebook": Config(
-        hidden=(128,),
-        init="notebook",
-        batch_size=1,
-        epochs=5,
-        lr=0.01,
-        schedule="constant",
-        shuffle=False,
-        seed=0,
-        dtype="float64",
-    ).to_dict(),
-}
+Stepper: TypeAlias = Callable[[Array, Array, Sequence[float]], Array]
+"""Takes the steps of one segment: X as loaded, y, and each step's learning rate; returns the sum
+of its rows' losses, shape (), on the device."""
 
 
 class Epoch(NamedTuple):
@@ -105,6 +40,16 @@ class Epoch(NamedTuple):
     samples_per_second: float
 
 
+class Callback:
+    """What may watch a run: override what you need. All are called on the host, between steps."""
+
+    def on_segment(self, run: Run) -> None:
+        """Some steps are done: run.rows of this epoch's rows, run.loss their mean loss so far."""
+
+    def on_epoch(self, run: Run) -> None:
+        """An epoch is over: run.history[-1]."""
+
+
 class Trained(NamedTuple):
     """What train() returns."""
 
@@ -112,49 +57,113 @@ class Trained(NamedTuple):
     history: list[Epoch]
 
 
-class Callback:
-    """What may watch a run: override what you need. All are called on the host, between steps."""
+def plain_stepper(network: Network, batch_size: int) -> Stepper:
+    """Mini-batch SGD as every textbook has it: forward, loss, backward, update."""
+    xp, optimizer = network.xp, SGD()
 
-    def on_step(self, epoch: int, rows: int, loss_sum: Array) -> None:
-        """`rows` of this epoch's rows are done, and their losses add up to `loss_sum`.
+    def step(X: Array, y: Array, lrs: Sequence[float]) -> Array:
+        loss_sum = xp.zeros((), dtype="float64")
+        for i, lr in enumerate(lrs):
+            rows = slice(i * batch_size, (i + 1) * batch_size)
+            A, Z = network.forward(scale_inputs(xp, X[rows], str(network.dtype)))
+            loss, dlogits = softmax_cross_entropy(xp, Z[-1], y[rows])
+            optimizer.step(network.parameters(), network.backward(A, Z, dlogits), lr)
+            loss_sum += loss * len(dlogits)
+        return loss_sum
 
-        loss_sum lies on the device: reading it waits for the device, so read it seldom.
-        """
-
-    def on_epoch(self, epoch: Epoch, network: Network) -> None:
-        """An epoch is over."""
-
-
-class Feed:
-    """A split's rows on the device, in whatever order they are asked for; bytes stay bytes."""
-
-    def __init__(self, backend: Backend, split: Split):
-        self.X = backend.to_device(split.X)
-        self.y = backend.to_device(split.y)
-
-    def take(self, rows: slice | Array) -> tuple[Array, Array]:
-        """X (B, n) as loaded and y (B,), of rows named by a slice or by indices on the device."""
-        return self.X[rows], self.y[rows]
+    return step
 
 
-def epoch_steps(
-    network: Network, feed: Feed, order: Array | None, lrs: Sequence[float], batch_size: int
-) -> Iterator[tuple[int, Array]]:
-    """One epoch of mini-batch SGD, a step at each turn.
+def epoch_order(seed: int, epoch: int, n_rows: int) -> NDArray[np.int64]:
+    """The order in which an epoch takes the rows, (n_rows,).
 
-    order (N,): indices of the rows on the device, None for their own order; lrs: the learning rate
-    of each step. Yields, after each step, how many rows it took and the sum of their losses, which
-    is on the device.
+    From a generator of the epoch's own, so that it can be had again without the epochs before it.
     """
-    optimizer = SGD()
-    n_rows = len(feed.y)
-    for step, start in enumerate(range(0, n_rows, batch_size)):
-        rows = slice(start, min(start + batch_size, n_rows))
-        X, y = feed.take(rows if order is None else order[rows])
-        A, Z = network.forward(scale_inputs(network.xp, X, str(network.dtype)))
-        loss, dlogits = softmax_cross_entropy(network.xp, Z[-1], y)
-        optimizer.step(network.parameters(), network.backward(A, Z, dlogits), lrs[step])
-        yield len(y), loss * len(y)
+    return np.random.default_rng([seed, epoch]).permutation(n_rows)
+
+
+class Run:
+    """A training: its settings, and all that changes while it goes on.
+
+    history: the epochs that are over. Of the one under way: rows are done, and their losses add up
+    to loss_sum. Weights, and every epoch's order of the rows, follow from config.seed by the
+    host's generators, whatever the backend.
+    """
+
+    def __init__(
+        self, data: Dataset, config: Config, backend: Backend, network: Network | None = None
+    ):
+        self.config = config
+        self.network = network or Network.initialise(
+            backend,
+            (data.n_features, *config.hidden, data.n_classes),
+            activation=config.activation,
+            init=config.init,
+            seed=config.seed,
+            dtype=config.dtype,
+        )
+        self.n_rows = len(data.train)
+        self.feed = Feed(backend, data.train)
+        self.stepper = plain_stepper(self.network, config.batch_size)
+        self.history: list[Epoch] = []
+        self.rows = 0
+        self.loss_sum = 0.0
+        self.seconds = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The number, from 1, of the epoch under way."""
+        return len(self.history) + 1
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of this epoch's rows so far."""
+        return self.loss_sum / self.rows
+
+    def go(self, callbacks: Sequence[Callback] = ()) -> None:
+        """Train to the last epoch, from wherever the run stands.
+
+        Raises InputError if the loss stops being a finite number.
+        """
+        while self.epoch <= self.config.epochs:
+            self._epoch(callbacks)
+
+    def _epoch(self, callbacks: Sequence[Callback]) -> None:
+        batch_size = self.config.batch_size
+        order = epoch_order(self.config.seed, self.epoch, self.n_rows)
+        self.feed.begin(order if self.config.shuffle else None)
+        segment = batch_size * max(1, SEGMENT // batch_size)
+        while self.rows < self.n_rows:
+            started = time.perf_counter()
+            stop = min(self.rows + segment, self.n_rows)
+            lrs = self._rates(self.rows // batch_size, math.ceil(stop / batch_size))
+            self.loss_sum += float(self.stepper(*self.feed.take(self.rows, stop), lrs))
+            self.rows = stop
+            self.seconds += time.perf_counter() - started
+            self._check_loss(stop - segment)
+            for callback in callbacks:
+                callback.on_segment(self)
+        speed = self.n_rows / self.seconds
+        self.history.append(Epoch(self.epoch, self.loss, self.seconds, speed))
+        self.rows, self.loss_sum, self.seconds = 0, 0.0, 0.0
+        for callback in callbacks:
+            callback.on_epoch(self)
+
+    def _rates(self, first: int, last: int) -> list[float]:
+        """The learning rates of this epoch's steps from first to last."""
+        rate = SCHEDULES[self.config.schedule]
+        steps = math.ceil(self.n_rows / self.config.batch_size)
+        before = (self.epoch - 1) * steps
+        total = steps * self.config.epochs
+        return [self.config.lr * rate((before + i) / total) for i in range(first, last)]
+
+    def _check_loss(self, start: int) -> None:
+        if not math.isfinite(self.loss_sum):
+            step = max(start, 0) // self.config.batch_size + 1
+            raise InputError(
+                f"the loss became {self.loss_sum} in epoch {self.epoch}, at step {step} or soon "
+                f"after: lower --lr ({self.config.lr})"
+            )
 
 
 def train(
@@ -164,43 +173,10 @@ def train(
     callbacks: Sequence[Callback] = (),
     network: Network | None = None,
 ) -> Trained:
-    """Train a new network, or the one given, on data.train: for each epoch, shuffle, then a step
-    for each batch.
+    """Train a new network, or the one given, on data.train; see Run.
 
-    Weights and orders come from config.seed by the host's generators, whatever the backend.
     Raises InputError if the loss stops being a finite number.
     """
-    network = network or Network.initialise(
-        backend,
-        (data.n_features, *config.hidden, data.n_classes),
-        activation=config.activation,
-        init=config.init,
-        seed=config.seed,
-        dtype=config.dtype,
-    )
-    feed = Feed(backend, data.train)
-    n_rows = len(data.train)
-    steps = math.ceil(n_rows / config.batch_size)
-    rate = SCHEDULES[config.schedule]
-    # A stream of its own: how many weights were drawn must not change the order of the rows.
-    shuffler = np.random.default_rng([config.seed, 1])
-    history = []
-    for number in range(1, config.epochs + 1):
-        started = time.perf_counter()
-        order = backend.to_device(shuffler.permutation(n_rows)) if config.shuffle else None
-        first = (number - 1) * steps
-        lrs = [config.lr * rate((first + i) / (steps * config.epochs)) for i in range(steps)]
-        done, loss_sum = 0, backend.xp.zeros((), dtype="float64")
-        for rows, losses in epoch_steps(network, feed, order, lrs, config.batch_size):
-            done += rows
-            loss_sum += losses
-            for callback in callbacks:
-                callback.on_step(number, done, loss_sum)
-        loss = float(loss_sum) / n_rows
-        seconds = time.perf_counter() - started
-        if not math.isfinite(loss):
-            raise InputError(f"the loss became {loss} in epoch {number}: lower --lr ({config.lr})")
-        history.append(Epoch(number, loss, seconds, n_rows / seconds))
-        for callback in callbacks:
-            callback.on_epoch(history[-1], network)
-    return Trained(network, history)
+    run = Run(data, config, backend, network)
+    run.go(callbacks)
+    return Trained(run.network, run.history)

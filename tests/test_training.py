@@ -7,10 +7,10 @@ import pytest
 from sklearn.neural_network import MLPClassifier
 
 from mlp_xp import (
+    PRESETS,
     Callback,
     Config,
     Dataset,
-    Epoch,
     InputError,
     Network,
     Split,
@@ -19,7 +19,7 @@ from mlp_xp import (
     train,
 )
 from mlp_xp.backend import Backend
-from mlp_xp.training import PRESETS
+from mlp_xp.training import SEGMENT, epoch_order
 
 
 def small_data(rng: np.random.Generator, rows: int = 120, features: int = 7) -> Dataset:
@@ -132,29 +132,35 @@ def test_epoch_loss_is_the_mean_over_rows_with_a_ragged_last_batch(rng):
 
 
 def test_every_epoch_has_an_order_of_its_own_and_covers_all_rows():
-    # A one-input network whose row i holds i: a callback sees the sum of what has been fed.
-    X = np.arange(10.0).reshape(10, 1)
-    data = Dataset("count", Split(X, np.arange(10) % 2), None, 2)
+    orders = [epoch_order(0, epoch, 1000) for epoch in (1, 2)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    assert (orders[0] != orders[1]).mean() > 0.9
+    np.testing.assert_array_equal(epoch_order(0, 2, 1000), orders[1])
 
+
+def test_callbacks_see_every_segment_and_epoch(rng):
     class Watch(Callback):
         def __init__(self):
-            self.rows = []
-            self.epochs = []
+            self.segments, self.epochs = [], []
 
-        def on_step(self, epoch, rows, loss_sum):
-            self.rows.append((epoch, rows))
+        def on_segment(self, run):
+            assert math.isfinite(run.loss)
+            self.segments.append((run.epoch, run.rows))
 
-        def on_epoch(self, epoch: Epoch, network: Network):
-            self.epochs.append(epoch)
+        def on_epoch(self, run):
+            self.epochs.append(run.history[-1])
 
     watch = Watch()
-    config = Config(hidden=(2,), batch_size=4, epochs=2, lr=1e-300)
-    train(data, config, resolve("cpu").backend, [watch])
-    assert {rows for epoch, rows in watch.rows if epoch == 2} >= {10}
-    assert [epoch.epoch for epoch in watch.epochs] == [1, 2]
-    assert all(
-        epoch.samples_per_second == pytest.approx(10 / epoch.seconds) for epoch in watch.epochs
-    )
+    rows = SEGMENT + 100
+    data = small_data(rng, rows=rows)
+    config = Config(hidden=(2,), batch_size=64, epochs=2)
+    _, history = train(data, config, resolve("cpu").backend, [watch])
+    assert watch.segments == [(1, SEGMENT), (1, rows), (2, SEGMENT), (2, rows)]
+    assert watch.epochs == history
+    assert [epoch.epoch for epoch in history] == [1, 2]
+    for epoch in history:
+        assert epoch.samples_per_second == pytest.approx(rows / epoch.seconds)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(rng):

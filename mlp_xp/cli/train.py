@@ -16,13 +16,14 @@ from tqdm import tqdm
 import mlp_xp
 from mlp_xp import checkpoint
 from mlp_xp.backend import Resolution, resolve
+from mlp_xp.config import PRESETS, Config
 from mlp_xp.datasets import Dataset, load
 from mlp_xp.errors import InputError
 from mlp_xp.evaluation import evaluate
-from mlp_xp.functions import ACTIVATIONS, Array
-from mlp_xp.network import INITIALISERS, Network
+from mlp_xp.functions import ACTIVATIONS
+from mlp_xp.network import INITIALISERS
 from mlp_xp.optimizers import SCHEDULES
-from mlp_xp.training import PRESETS, Callback, Config, Epoch, train
+from mlp_xp.training import Callback, Run, train
 
 MODEL, METRICS, CONFIG = "model.safetensors", "metrics.jsonl", "config.json"
 
@@ -166,7 +167,6 @@ class Reporter(Callback):
         self.bar = tqdm(
             total=rows * config.epochs, unit=" samples", unit_scale=True, disable=hidden
         )
-        self.shown = 0.0
 
     def __enter__(self) -> Reporter:
         return self
@@ -174,17 +174,15 @@ class Reporter(Callback):
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def on_step(self, epoch: int, rows: int, loss_sum: Array) -> None:
-        """Move the bar, ten times a second at most: reading the loss waits for the device."""
-        if self.bar.disable or time.monotonic() - self.shown < 0.1:
-            return
-        self.shown = time.monotonic()
-        self.bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
-        self.bar.set_postfix_str(f"loss {float(loss_sum) / rows:.4f}", refresh=False)
-        self.bar.update((epoch - 1) * self.rows + rows - self.bar.n)
+    def on_segment(self, run: Run) -> None:
+        """Move the bar."""
+        self.bar.set_description(f"epoch {run.epoch}/{self.epochs}", refresh=False)
+        self.bar.set_postfix_str(f"loss {run.loss:.4f}", refresh=False)
+        self.bar.update(len(run.history) * self.rows + run.rows - self.bar.n)
 
-    def on_epoch(self, epoch: Epoch, network: Network) -> None:
+    def on_epoch(self, run: Run) -> None:
         """Print and record the epoch."""
+        epoch = run.history[-1]
         line = (
             f"epoch {epoch.epoch}/{self.epochs}  loss {epoch.loss:.4f}  {epoch.seconds:.2f} s"
             f"  {epoch.samples_per_second:,.0f} samples/s"
