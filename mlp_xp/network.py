@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlp_xp.errors import InputError
-from mlp_xp.functions import ACTIVATIONS, OUTPUTS, Array
+from mlp_xp.functions import ACTIVATIONS, OUTPUTS, Array, scale_inputs
 
 if TYPE_CHECKING:
     from mlp_xp.backend import Backend
@@ -54,6 +54,10 @@ class Network:
         self.activation = ACTIVATIONS[activation]
         self.output_name = output
         self.output = OUTPUTS[output]
+        self.classes: tuple[str, ...] | None = None
+        """The names of the outputs, where the data had names."""
+        self.standardisation: tuple[Array, Array] | None = None
+        """Mean and deviation of each input, (n_in,), where prepare() standardises."""
 
     @classmethod
     def initialise(
@@ -100,6 +104,23 @@ class Network:
     def parameters(self) -> list[Array]:
         """W and b of each layer, from the first to the last: the arrays themselves."""
         return [array for layer in self.layers for array in (layer.W, layer.b)]
+
+    def standardise(self, mean: np.ndarray[Any, Any], deviation: np.ndarray[Any, Any]) -> None:
+        """Have prepare() make each input (x - mean) / deviation; both (n_in,), on the host."""
+        to_device = self.backend.to_device
+        self.standardisation = (
+            to_device(mean.astype(self.dtype)),
+            to_device(deviation.astype(self.dtype)),
+        )
+
+    def prepare(self, X: Array) -> Array:
+        """Rows as a data set holds them, (B, n_in), as the first layer takes them."""
+        X = scale_inputs(self.xp, X, str(self.dtype))
+        if self.standardisation is not None:
+            mean, deviation = self.standardisation
+            X = X - mean
+            X /= deviation
+        return X
 
     def dropout_masks(self, rng: np.random.Generator, rows: int, rate: float) -> list[Array]:
         """A mask for each hidden layer, (rows, width): 0 with probability `rate`, else 1/(1-rate).

@@ -167,30 +167,32 @@ def clip_gradients(xp: Namespace, gradients: Sequence[Array], max_norm: float) -
         gradient *= scale
 
 
-def step_decay(step: float, total: float = 1, gamma: float = 0.1, stages: int = 3) -> float:
+def step_decay(step: int, total: int, gamma: float = 0.1, stages: int = 3) -> float:
     """gamma ** (how many of `stages` equal parts of the run are over)."""
-    return gamma ** int(stages * step // total)
+    return gamma ** (stages * step // total)
 
 
 SCHEDULES: dict[str, Callable[..., float]] = {
     # The factor on the learning rate of step `step`, from 0, of `total`.
-    "constant": lambda step, total=1: 1.0,
-    "linear": lambda step, total=1: 1 - step / total,
+    "constant": lambda step, total: 1.0,
+    "linear": lambda step, total: 1 - step / total,
     "step": step_decay,
     # Loshchilov, Hutter 2017, equation 5
-    "cosine": lambda step, total=1: (1 + math.cos(math.pi * step / total)) / 2,
+    "cosine": lambda step, total: (1 + math.cos(math.pi * step / total)) / 2,
 }
 
 
-def learning_rate_factor(schedule: str, step: int, total: int, warmup: int = 0) -> float:
+def learning_rate_factor(
+    schedule: str, step: int, total: int, warmup: int = 0, **options: float
+) -> float:
     """The factor of SCHEDULES[schedule], after `warmup` steps that rise evenly to 1.
 
     step counts from 0 to total - 1. The first step has 1/warmup, the schedule takes the steps
-    that are left.    Goyal et al. 2017, section 2.2
+    that are left. options: what the schedule takes besides.    Goyal et al. 2017, section 2.2
     """
     if step < warmup:
         return (step + 1) / warmup
-    return SCHEDULES[schedule](step - warmup, total - warmup)
+    return SCHEDULES[schedule](step - warmup, total - warmup, **options)
 
 
 class ReduceOnPlateau:
