@@ -9,8 +9,12 @@ class InputError(ValueError):
 
     status = 2
 
+    def __init__(self, message: str):
+        # Names and values from outside may hold line ends and what a terminal obeys.
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+
 
 class DeviceError(InputError):
-    """A device that was required can't be used."""
+    """A device that was required can't be used, or one failed during a run."""
 
     status = 3

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlp_xp.datasets import Split
 from mlp_xp.errors import InputError
-from mlp_xp.functions import log_softmax, scale_inputs
+from mlp_xp.functions import Array
 from mlp_xp.network import Network
 
 BATCH = 1024  # rows at a time: large enough for the matrix product, small enough for any memory
@@ -19,48 +19,80 @@ BATCH = 1024  # rows at a time: large enough for the matrix product, small enoug
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy from 0 to 1, mean cross-entropy in nats, confusion (K, K): true by predicted."""
+    """Mean loss over the rows, in nats, or in squared units for numbers.
 
-    accuracy: float
+    accuracy, from 0 to 1: the share of rows whose largest probability is the label's; of labels
+    whose probability is on the right side of 1/2, where there are K of them; None for numbers.
+    confusion (K, K) int64: true by predicted class, None unless a row has one class.
+    """
+
     loss: float
-    confusion: NDArray[np.int64]
+    accuracy: float | None
+    confusion: NDArray[np.int64] | None
 
 
 def predict(network: Network, X: NDArray[Any]) -> NDArray[np.floating]:
-    """The probability of each class for each row of X (N, n), on the host: (N, K), rows sum to 1.
+    """What the network says of each row of X (N, n), on the host: (N, K).
 
-    X as a data set holds it: bytes are scaled as in training. Raises InputError for rows of
-    another length than the network's inputs.
-    """
-    xp, to_host = network.xp, network.backend.to_host
-    return np.concatenate([to_host(xp.exp(log_p)) for log_p in _log_probabilities(network, X)])
-
-
-def evaluate(network: Network, split: Split) -> Evaluation:
-    """Accuracy by argmax, mean loss and confusion matrix over a split.
-
-    Raises InputError if rows or labels don't fit the network.
+    The probability of each class, which add up to 1; of each label; or the numbers. X as a data
+    set holds it. Raises InputError for rows of another length than the network's inputs.
     """
     to_host = network.backend.to_host
-    log_p = np.concatenate([to_host(part) for part in _log_probabilities(network, split.X)])
-    n_classes = network.sizes[-1]
-    if split.y.max() >= n_classes:
-        raise InputError(
-            f"the data has a label {split.y.max()}, the network knows classes 0 to {n_classes - 1}"
-        )
-    predicted = log_p.argmax(axis=1)
-    confusion = np.bincount(split.y * n_classes + predicted, minlength=n_classes**2)
-    return Evaluation(
-        accuracy=float((predicted == split.y).mean()),
-        loss=float(-log_p[np.arange(len(split)), split.y].mean(dtype=np.float64)),
-        confusion=confusion.reshape(n_classes, n_classes),
+    return np.concatenate(
+        [
+            to_host(network.output.predict(network.xp, logits))
+            for _, logits in _logits(network, X, None)
+        ]
     )
 
 
-def _log_probabilities(network: Network, X: NDArray[Any]) -> Iterator[Any]:
-    """log_softmax of the logits, (B, K) on the device, batch by batch."""
-    for start in range(0, len(X), BATCH):
-        batch = network.backend.to_device(X[start : start + BATCH])
-        yield log_softmax(
-            network.xp, network.logits(scale_inputs(network.xp, batch, str(network.dtype)))
+def evaluate(network: Network, split: Split, rows: NDArray[np.int64] | None = None) -> Evaluation:
+    """Loss, accuracy and confusion matrix over a split, or over the rows of it that are named.
+
+    Raises InputError if inputs or labels don't fit the network.
+    """
+    n_outputs = network.sizes[-1]
+    one_class = network.output_name == "softmax"
+    confusion = np.zeros(n_outputs**2, dtype=np.int64)
+    loss_sum, right = 0.0, 0
+    for used, logits in _logits(network, split.X, rows):
+        y = split.y[used]
+        _check_labels(y, n_outputs, one_class=one_class)
+        loss, _ = network.output.loss(network.xp, logits, network.backend.to_device(y))
+        loss_sum += float(loss) * len(y)
+        said = network.backend.to_host(logits)
+        if one_class:
+            confusion += np.bincount(y * n_outputs + said.argmax(axis=1), minlength=n_outputs**2)
+        else:
+            right += int(((said > 0) == y).sum())
+    n_rows = len(split) if rows is None else len(rows)
+    if network.output_name == "identity":
+        return Evaluation(loss_sum / n_rows, None, None)
+    if not one_class:
+        return Evaluation(loss_sum / n_rows, right / (n_rows * n_outputs), None)
+    table = confusion.reshape(n_outputs, n_outputs)
+    return Evaluation(loss_sum / n_rows, float(table.trace() / n_rows), table)
+
+
+def _check_labels(y: NDArray[Any], n_outputs: int, *, one_class: bool) -> None:
+    if one_class != (y.ndim == 1):
+        wanted = "one class a row" if one_class else f"{n_outputs} columns"
+        raise InputError(f"the network was trained for {wanted}, the data's targets are others")
+    if one_class and y.max() >= n_outputs:
+        raise InputError(
+            f"the data has a label {y.max()}, the network knows classes 0 to {n_outputs - 1}"
         )
+    if not one_class and y.shape[1] != n_outputs:
+        raise InputError(f"the network has {n_outputs} outputs, the data {y.shape[1]} columns")
+
+
+def _logits(
+    network: Network, X: NDArray[Any], rows: NDArray[np.int64] | None
+) -> Iterator[tuple[slice | NDArray[np.int64], Array]]:
+    """Batch by batch: which rows, and their logits (B, K) on the device."""
+    count = len(X) if rows is None else len(rows)
+    for start in range(0, count, BATCH):
+        part = slice(start, min(start + BATCH, count))
+        used = part if rows is None else rows[part]
+        batch = network.backend.to_device(X[used])
+        yield used, network.logits(network.prepare(batch))

@@ -39,7 +39,9 @@ def place(tmp_path_factory) -> Path:
     done = run("train", "--data", "bars.npz", "--hidden", "8", "--out", "run", folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "printed").write_text(done.stdout)
-    assert done.stderr == f"saved {Path('run') / 'model.safetensors'}\n"
+    notice, saved = done.stderr.splitlines()
+    assert re.match(r"device (cpu: \w|cuda:0$)", notice)
+    assert saved == f"saved {Path('run') / 'model.safetensors'}"
     return folder
 
 
@@ -70,7 +72,8 @@ def test_train_leaves_a_run_folder(place):
         json.loads, (place / "run" / "metrics.jsonl").read_text().splitlines()
     )
     assert start["record"] == "start"
-    assert start["device"]["used"] == "cpu"
+    assert start["device"]["asked"] == "auto"
+    assert re.fullmatch(r"cpu|cuda:0", start["device"]["used"])
     assert start["versions"]["numpy"] == np.__version__
     assert start["config"]["hidden"] == [8]
     assert start["data"]["train_rows"] == 200
@@ -150,7 +153,7 @@ def test_predict_reads_arrays_and_pictures(place):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--data", "absent.npz"], "absent.npz: No such file"),
+        (["train", "--data", "absent.npz"], "absent.npz: no such file"),
         (["train", "--hidden", "a,b"], "no list of layer widths"),
         (["train", "--epochs", "0"], "epochs is 0"),
         (["train", "--epochs", "many"], "invalid int value"),
@@ -162,7 +165,7 @@ def test_predict_reads_arrays_and_pictures(place):
         (["evaluate", "absent"], "absent: "),
         (["evaluate", "bars.npz"], "not a model"),
         (["evaluate", "run"], "takes 16 inputs, the data has 784"),
-        (["predict", "run", "printed"], "reads .npy, .npz and .png"),
+        (["predict", "run", "printed"], "printed: predict reads .npy"),
         (["predict", "run", "absent.npy"], "No such file"),
         (["teach"], "invalid choice"),
         ([], "required"),

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
+
 from mlp_xp import __version__
-from mlp_xp.cli import evaluate, predict, train
+from mlp_xp.backend import device_errors
+from mlp_xp.cli import doctor, evaluate, predict, train
 from mlp_xp.errors import InputError
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict}
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "doctor": doctor}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status: 0, 2 for a wrong input, 130 for Ctrl-C."""
+    """Run one command; returns its exit status: 0, 2 for a wrong input, 130 after Ctrl-C."""
     parser = _Parser(
         prog="mlp_xp",
         description="A multi-layer perceptron written out in full, on NumPy and on CuPy.",
@@ -37,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.set_defaults(run=module.run)
     given = parser.parse_args(arguments)
     try:
-        given.run(given)
+        # A number that overflows shows in the loss, and is told of there.
+        with np.errstate(over="ignore", invalid="ignore"), device_errors():
+            status: int = given.run(given) or 0
         sys.stdout.flush()
     except InputError as error:
         print(f"mlp_xp: error: {error}", file=sys.stderr)
@@ -49,4 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output is gone, as with `| head`: nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        told = InputError(f"{error.filename}: {error.strerror}")
+        print(f"mlp_xp: error: {told}", file=sys.stderr)
+        return InputError.status
+    return status

@@ -1,39 +1,52 @@
-"""Accuracy, mean loss and confusion matrix of a saved model."""
+"""Loss, accuracy and confusion matrix of a saved model."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from mlp_xp import checkpoint
-from mlp_xp.backend import resolve
+from mlp_xp.cli import device
+from mlp_xp.cli.settings import OUTPUT_TARGETS
 from mlp_xp.datasets import load
-from mlp_xp.evaluation import Evaluation, evaluate
+from mlp_xp.evaluation import evaluate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `evaluate`."""
     parser.add_argument("model", type=Path, help="a model.safetensors, or the folder of a run")
     parser.add_argument("--data", default="mnist", help="as for train (mnist)")
-    parser.add_argument("--device", default="auto", help="auto or cpu (auto)")
+    parser.add_argument("--label", help="a table's column of labels (the last)")
+    device.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Load the model and the data, and print how well they go together."""
-    network = checkpoint.load(arguments.model, resolve(arguments.device).backend)
-    data = load(arguments.data)
+    network = checkpoint.load(arguments.model, device.choose(arguments).backend)
+    data = load(
+        arguments.data,
+        label=arguments.label,
+        target=OUTPUT_TARGETS[network.output_name],
+        classes=network.classes,
+    )
     which, split = ("test", data.test) if data.test else ("train", data.train)
     result = evaluate(network, split)
-    print(f"{which} accuracy {result.accuracy:.2%}  loss {result.loss:.4f}  rows {len(split)}")
-    print(_table(result))
+    accuracy = "" if result.accuracy is None else f"accuracy {result.accuracy:.2%}  "
+    print(f"{which} {accuracy}loss {result.loss:.4f}  rows {len(split)}")
+    if result.confusion is not None:
+        names = network.classes or tuple(map(str, range(len(result.confusion))))
+        print(_table(result.confusion, names))
 
 
-def _table(result: Evaluation) -> str:
+def _table(confusion: NDArray[Any], names: tuple[str, ...]) -> str:
     """The confusion matrix as text: a row for each true class, a column for each predicted one."""
-    n_classes = len(result.confusion)
-    width = max(len(str(result.confusion.max())), len(str(n_classes - 1))) + 2
     head = "true \\ predicted"
-    lines = [head + "".join(f"{k:{width}}" for k in range(n_classes))]
-    for k, row in enumerate(result.confusion):
-        lines.append(f"{k:{len(head)}}" + "".join(f"{count:{width}}" for count in row))
+    left = max(len(head), *map(len, names))
+    width = max(len(str(confusion.max())), *map(len, names)) + 2
+    lines = [f"{head:{left}}" + "".join(f"{name:>{width}}" for name in names)]
+    for name, row in zip(names, confusion, strict=True):
+        lines.append(f"{name:{left}}" + "".join(f"{count:{width}}" for count in row))
     return "\n".join(lines)

@@ -5,130 +5,149 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 import mlp_xp
 from mlp_xp import checkpoint
-from mlp_xp.backend import Resolution, resolve
-from mlp_xp.config import PRESETS, Config
-from mlp_xp.datasets import Dataset, load
+from mlp_xp.backend import Resolution
+from mlp_xp.checkpoint import CHECKPOINT, MODEL, Saver
+from mlp_xp.cli import device, settings
+from mlp_xp.cli.settings import Source
+from mlp_xp.cli.watch import Metrics, Reporter, Stop, Stopped
+from mlp_xp.config import Config
 from mlp_xp.errors import InputError
 from mlp_xp.evaluation import evaluate
-from mlp_xp.functions import ACTIVATIONS
-from mlp_xp.network import INITIALISERS
-from mlp_xp.optimizers import SCHEDULES
-from mlp_xp.training import Callback, Run, train
+from mlp_xp.feed import parse_bytes
+from mlp_xp.training import Run
 
-MODEL, METRICS, CONFIG = "model.safetensors", "metrics.jsonl", "config.json"
+METRICS, CONFIG = "metrics.jsonl", "config.json"
+SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `train`; those of the Config have no default here, so presets can show."""
-    default = Config()
-    widths = ",".join(map(str, default.hidden))
-
-    def setting(flag: str, text: str, **options: Any) -> None:
-        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **options)
-
-    parser.add_argument("--data", help="mnist, an .npz file or a folder of IDX files (mnist)")
-    parser.add_argument("--preset", choices=PRESETS, help="a set of settings with a name")
-    parser.add_argument("--config", type=Path, help="the config.json of a run, to run it again")
-    parser.add_argument("--device", default="auto", help="auto or cpu (auto)")
-    setting("--hidden", f"widths of the hidden layers ({widths})", type=_widths)
-    setting("--activation", f"({default.activation})", choices=ACTIVATIONS)
-    setting("--init", f"how weights begin ({default.init})", choices=INITIALISERS)
-    setting("--batch-size", f"rows an update ({default.batch_size})", type=int)
-    setting("--epochs", f"times through the data ({default.epochs})", type=int)
-    setting("--lr", f"learning rate ({default.lr})", type=float)
-    setting("--schedule", f"of the learning rate ({default.schedule})", choices=SCHEDULES)
-    setting("--dtype", f"of all that is computed ({default.dtype})", choices=("float32", "float64"))
-    setting("--seed", f"of weights and order ({default.seed})", type=int)
-    setting("--no-shuffle", "rows in their own order", action="store_false", dest="shuffle")
+    """The options of `train`."""
+    settings.add_arguments(parser)
+    device.add_arguments(parser)
+    parser.add_argument(
+        "--device-memory", type=_bytes, metavar="SIZE",
+        help="what the data may take on the GPU, like 2G; more is streamed (half of what is free)",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="the run's folder (runs/<data>-<time>)")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a stopped run")
+    parser.add_argument(
+        "--checkpoint-every", type=_every, default=_every("60s"), metavar="TIME|EPOCHS",
+        help="30s, 5m, or a number of epochs (60s)",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="results only: no bar, no log lines")
 
 
-def _widths(text: str) -> tuple[int, ...]:
+def _every(text: str) -> dict[str, Any]:
+    """The Saver's argument that `--checkpoint-every` means."""
+    parts = re.fullmatch(r"(\d{1,9})([smh]?)", text)
+    if not parts or int(parts[1]) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no interval; write 30s, 5m or 2 (epochs)")
+    if parts[2]:
+        return {"seconds": int(parts[1]) * SECONDS[parts[2]]}
+    return {"epochs": int(parts[1])}
+
+
+def _bytes(text: str) -> int:
     try:
-        return tuple(int(width) for width in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is no list of layer widths; write 128 or 512,256"
-        ) from None
+        return parse_bytes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Load, train, test, and leave a run folder behind."""
-    source, config = _settings(arguments)
-    resolution = resolve(arguments.device)
-    data = load(source)
-    folder = _make_folder(arguments.out, data.name)
-    source = source if source == "mnist" else str(Path(source).resolve())
-    settings = json.dumps({"data": source, **config.to_dict()}, indent=2) + "\n"
-    checkpoint.write_whole(folder / CONFIG, settings.encode())
-    with _open_metrics(folder / METRICS) as file:
-        _record(file, "start", **_start_record(config, data, resolution))
-        with Reporter(config, len(data.train), file, quiet=arguments.quiet) as reporter:
-            network, _ = train(data, config, resolution.backend, [reporter])
-        checkpoint.save(network, folder / MODEL)
-        which, split = ("test", data.test) if data.test else ("train", data.train)
-        result = evaluate(network, split)
-        _record(file, which, accuracy=result.accuracy, loss=result.loss)
-    print(f"{which} accuracy {result.accuracy:.2%}", flush=True)
+def run(arguments: argparse.Namespace) -> int:
+    """Load, train, test, and leave a run folder behind; returns the exit status."""
+    if arguments.resume:
+        folder = arguments.resume
+        source, config = _taken_up(folder, arguments)
+    else:
+        source, config = settings.gather(arguments)
+    resolution = device.choose(arguments)
+    data = source.load(config)
+    training = Run(data, config, resolution.backend, device_memory=arguments.device_memory)
+    if not arguments.resume:
+        folder = _new_folder(arguments.out, data.name, source, config)
+    metrics = Metrics(folder / METRICS)
+    if (folder / CHECKPOINT).exists():
+        checkpoint.restore_run(training, folder / CHECKPOINT)
+    metrics.rewind(len(training.history))
+    metrics.write("resume" if arguments.resume else "start", **_start_record(training, resolution))
     if not arguments.quiet:
+        device.announce(resolution)
+    try:
+        _train(training, folder, metrics, arguments)
+    except Stopped as stopped:
+        print(
+            f"mlp_xp: stopped in epoch {training.epoch} after {training.rows} rows; go on with: "
+            f"python -m mlp_xp train --resume {folder}",
+            file=sys.stderr,
+        )
+        return 128 + stopped.signum
+    _finish(training, folder, metrics, quiet=arguments.quiet)
+    return 0
+
+
+def _train(training: Run, folder: Path, metrics: Metrics, arguments: argparse.Namespace) -> None:
+    saver = Saver(folder / CHECKPOINT, **arguments.checkpoint_every)
+    with Reporter(training, metrics, quiet=arguments.quiet) as reporter, Stop(saver) as stop:
+        training.go([reporter, saver, stop])
+
+
+def _finish(training: Run, folder: Path, metrics: Metrics, *, quiet: bool) -> None:
+    """Model, test, and only then away with the checkpoint: a kill in between can be resumed."""
+    checkpoint.save(training.network, folder / MODEL)
+    data = training.data
+    which, split = ("test", data.test) if data.test else ("train", data.train)
+    result = evaluate(training.network, split)
+    metrics.write(which, accuracy=result.accuracy, loss=result.loss)
+    if result.accuracy is None:
+        print(f"{which} loss {result.loss:.4f}", flush=True)
+    else:
+        print(f"{which} accuracy {result.accuracy:.2%}", flush=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    if not quiet:
         print(f"saved {folder / MODEL}", file=sys.stderr)
 
 
-def _settings(arguments: argparse.Namespace) -> tuple[str, Config]:
-    """Where the data is, and the Config: defaults, then preset or file, then single options."""
-    if arguments.preset and arguments.config:
-        raise InputError("--preset and --config exclude each other; give one of them")
-    base: dict[str, Any] = dict(PRESETS[arguments.preset]) if arguments.preset else {}
-    if arguments.config:
-        try:
-            base = json.loads(arguments.config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{arguments.config}: {error.strerror}") from error
-        except ValueError as error:
-            raise InputError(
-                f"{arguments.config}: not a configuration in JSON ({error})"
-            ) from error
-        if not isinstance(base, dict):
-            raise InputError(f"{arguments.config}: not a configuration; it must be a JSON object")
-    data = str(arguments.data or base.pop("data", "mnist"))
-    base.pop("data", None)
-    single = {
-        name: value for name, value in vars(arguments).items() if name in Config.__annotations__
-    }
-    return data, Config.from_dict({**base, **single})
+def _taken_up(folder: Path, arguments: argparse.Namespace) -> tuple[Source, Config]:
+    """Source and Config of the run in a folder, which must not be finished."""
+    given = [*settings.chosen(arguments)]
+    given += [name for name in ("preset", "config", "out") if getattr(arguments, name)]
+    if given:
+        raise InputError(
+            f"--resume goes on with the run's own settings; leave out {', '.join(given)}"
+        )
+    if (folder / MODEL).exists() and not (folder / CHECKPOINT).exists():
+        raise InputError(f"{folder}: this run is finished; its model is {folder / MODEL}")
+    return settings.parse(settings.read(folder / CONFIG))
 
 
-def _make_folder(out: Path | None, name: str) -> Path:
+def _new_folder(out: Path | None, name: str, source: Source, config: Config) -> Path:
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    taken = [entry for entry in (MODEL, METRICS) if (folder / entry).exists()]
+    taken = [entry for entry in (MODEL, METRICS, CONFIG) if (folder / entry).exists()]
     if taken:
         raise InputError(f"{folder}: already holds a run ({taken[0]}); name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: can't be made: {error.strerror}; choose --out") from error
+    values = {**asdict(source.resolved()), **config.to_dict()}
+    checkpoint.write_whole(folder / CONFIG, (json.dumps(values, indent=2) + "\n").encode())
     return folder
 
 
-def _open_metrics(path: Path) -> IO[str]:
-    try:
-        return path.open("x", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written: {error.strerror}") from error
-
-
-def _start_record(config: Config, data: Dataset, resolution: Resolution) -> dict[str, Any]:
+def _start_record(training: Run, resolution: Resolution) -> dict[str, Any]:
+    data = training.data
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": {
@@ -143,50 +162,12 @@ def _start_record(config: Config, data: Dataset, resolution: Resolution) -> dict
         },
         "data": {
             "name": data.name,
-            "train_rows": len(data.train),
+            "train_rows": training.n_rows,
             "test_rows": len(data.test) if data.test else 0,
             "features": data.n_features,
             "classes": data.n_classes,
         },
-        "config": config.to_dict(),
+        "config": training.config.to_dict(),
+        "rows_done": training.rows,
+        "epochs_done": len(training.history),
     }
-
-
-def _record(file: IO[str], kind: str, **values: Any) -> None:
-    file.write(json.dumps({"record": kind, **values}) + "\n")
-
-
-class Reporter(Callback):
-    """One line an epoch on standard output and in metrics.jsonl; a bar where a terminal watches."""
-
-    def __init__(self, config: Config, rows: int, file: IO[str], *, quiet: bool):
-        self.epochs = config.epochs
-        self.rows = rows
-        self.file = file
-        hidden = quiet or not sys.stderr.isatty()
-        self.bar = tqdm(
-            total=rows * config.epochs, unit=" samples", unit_scale=True, disable=hidden
-        )
-
-    def __enter__(self) -> Reporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def on_segment(self, run: Run) -> None:
-        """Move the bar."""
-        self.bar.set_description(f"epoch {run.epoch}/{self.epochs}", refresh=False)
-        self.bar.set_postfix_str(f"loss {run.loss:.4f}", refresh=False)
-        self.bar.update(len(run.history) * self.rows + run.rows - self.bar.n)
-
-    def on_epoch(self, run: Run) -> None:
-        """Print and record the epoch."""
-        epoch = run.history[-1]
-        line = (
-            f"epoch {epoch.epoch}/{self.epochs}  loss {epoch.loss:.4f}  {epoch.seconds:.2f} s"
-            f"  {epoch.samples_per_second:,.0f} samples/s"
-        )
-        self.bar.clear()
-        print(line, flush=True)
-        _record(self.file, "epoch", **epoch._asdict())

@@ -8,33 +8,35 @@ import re
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_xp.datasets.dataset import Dataset, make_dataset
+from mlp_xp.datasets.dataset import Parts
+from mlp_xp.datasets.memory import DEFLATE_LIMIT, read_bytes
 from mlp_xp.errors import InputError
 
 BYTES = 0x08  # the type code of unsigned bytes, the third byte of the magic number
-DEFLATE_LIMIT = 1032  # no DEFLATE stream unpacks to more than this many times its size
 
 
-def load(folder: Path) -> Dataset:
-    """The data set of a folder with the four files of MNIST's naming; see datasets.load()."""
+def load(folder: Path) -> Parts:
+    """The arrays of a folder with the four files of MNIST's naming; see datasets.load()."""
     train = (_find(folder, "train", "images", 3), _find(folder, "train", "labels", 1))
     test = (_find(folder, "(t10k|test)", "images", 3), _find(folder, "(t10k|test)", "labels", 1))
     if train[0] is None or train[1] is None:
         raise InputError(
-            f"{folder}: no train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz) in it"
+            f"{folder}: not a data set; it needs train-images-idx3-ubyte and "
+            "train-labels-idx1-ubyte (or .gz), or X.npy and y.npy, or train.csv"
         )
     if (test[0] is None) != (test[1] is None):
-        raise InputError(f"{folder}: test images and test labels come together; one is missing")
-    return make_dataset(
-        folder.resolve().name or "data",
+        raise InputError(
+            f"{folder}: test images and test labels come together, and one is missing; "
+            "add it or remove the other"
+        )
+    return Parts(
         (read(train[0]), read(train[1])),
         (read(test[0]), read(test[1])) if test[0] and test[1] else None,
-        str(folder),
     )
 
 
@@ -53,7 +55,7 @@ def _find(folder: Path, split: str, kind: str, axes: int) -> Path | None:
 def read(path: Path) -> NDArray[np.uint8]:
     """The array of one IDX file of unsigned bytes.
 
-    Memory is taken only for as many bytes as the file can hold. Raises InputError for anything
+    Memory is taken only for as many bytes as the file holds. Raises InputError for anything
     but a whole, intact file.
     """
     packed = path.suffix == ".gz"
@@ -67,25 +69,25 @@ def read(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
-def _parse(file: IO[bytes] | Any, path: Path, most: int) -> NDArray[np.uint8]:
+def _parse(file: Any, path: Path, most: int) -> NDArray[np.uint8]:
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] != BYTES or not 1 <= head[3] <= 8:
         raise InputError(
-            f"{path}: starts with {head.hex(' ') or 'nothing'}, not an IDX file of unsigned bytes"
+            f"{path}: starts with {head.hex(' ') or 'nothing'}, not an IDX file of unsigned bytes; "
+            "get it again"
         )
     axes = file.read(4 * head[3])
     if len(axes) < 4 * head[3]:
-        raise InputError(f"{path}: ends within its header; the file is cut")
+        raise InputError(f"{path}: ends within its header; the file is cut, get it again")
     shape = struct.unpack(f">{head[3]}I", axes)
     size = math.prod(shape)
     if size > most:
-        raise InputError(f"{path}: its header promises {size} bytes, more than the file can hold")
-    body = file.read(size + 1)
-    if len(body) < size:
-        raise InputError(f"{path}: {len(body)} of {size} bytes are there; the file is cut")
-    if len(body) > size:
-        raise InputError(f"{path}: more bytes than the {size} that its header promises")
-    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
+        raise InputError(
+            f"{path}: its header promises {size} bytes, more than the file can hold; get it again"
+        )
+    if math.prod(length or 1 for length in shape) >= 1 << 60:
+        raise InputError(f"{path}: its header claims the shape {shape}; get it again")
+    return read_bytes(file, size, str(path)).reshape(shape)
 
 
 def write(array: NDArray[np.uint8]) -> bytes:

@@ -1,0 +1,72 @@
+"""Large data in bounded memory: how much there is, and reading no more than what is promised."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_xp.errors import InputError
+
+BLOCK = 1 << 22  # bytes looked at in one go: far more than a call costs, far less than memory
+DEFLATE_LIMIT = 1032  # no DEFLATE stream unpacks to more than this many times its size
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def room() -> float:
+    """Bytes that this process may still take: the machine's free memory, its container's limit."""
+    sizes = [math.inf]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    except OSError:  # not Linux
+        if hasattr(os, "sysconf"):
+            sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit in LIMITS:
+        if os.path.exists(limit):
+            text = Path(limit).read_text().strip()
+            sizes += [int(text)] if text.isdecimal() else []
+    return min(sizes)
+
+
+def check_room(size: int, where: str) -> None:
+    """Raise InputError, starting with `where`, if `size` bytes are more than memory can take."""
+    if size > room():
+        raise InputError(
+            f"{where}: needs {size / 1e9:,.1f} GB of memory, {room() / 1e9:,.1f} GB are free; "
+            "save the rows as uint8 or float32 in a folder with X.npy and y.npy, which is read "
+            "from the disk as needed"
+        )
+
+
+def read_bytes(file: Any, size: int, where: str) -> NDArray[np.uint8]:
+    """The rest of an open file, which must be `size` bytes, as an array (size,).
+
+    Memory fills as bytes arrive, so a file that promises more than it holds costs nothing.
+    Raises InputError, starting with `where`, if there are more or fewer.
+    """
+    check_room(size, where)
+    try:
+        body = np.empty(size, dtype=np.uint8)
+    except MemoryError as error:
+        raise InputError(f"{where}: no memory for {size / 1e9:,.1f} GB") from error
+    view, done = body.data, 0
+    while done < size and (count := file.readinto(view[done : done + BLOCK])):
+        done += count
+    if done < size:
+        raise InputError(f"{where}: {done} of {size} bytes are there; the file is cut")
+    if file.read(1):  # and a packed file checks its sum only at its end
+        raise InputError(f"{where}: more bytes than the {size} that its header promises")
+    return body
+
+
+def blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """An array's rows, about BLOCK bytes at a time, each with the number of its first row."""
+    rows = max(1, BLOCK * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]

@@ -1,0 +1,67 @@
+"""How the rows of one segment become updates of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from mlp_xp.functions import Array
+from mlp_xp.optimizers import Optimizer, clip_gradients
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mlp_xp.config import Config
+    from mlp_xp.network import Network
+
+
+class Stepper(Protocol):
+    """Takes the steps of one segment, one for each learning rate, and changes the network.
+
+    X (S, n) as loaded, y (S,) or (S, K), weights (S,) or None, all on the device; rng draws the
+    segment's dropout masks. Returns the sum of the rows' losses, each before its own step: shape
+    (), on the device.
+    """
+
+    def __call__(
+        self,
+        X: Array,
+        y: Array,
+        weights: Array | None,
+        lrs: Sequence[float],
+        rng: np.random.Generator,
+    ) -> Array:
+        """Take the steps."""
+        ...
+
+
+def plain_stepper(network: Network, optimizer: Optimizer, config: Config) -> Stepper:
+    """Mini-batches as every textbook has them: forward, loss, backward, update."""
+    xp, batch_size = network.xp, config.batch_size
+    loss_of = network.output.loss
+    if config.label_smoothing:
+        loss_of = partial(loss_of, smoothing=config.label_smoothing)
+
+    def step(
+        X: Array,
+        y: Array,
+        weights: Array | None,
+        lrs: Sequence[float],
+        rng: np.random.Generator,
+    ) -> Array:
+        loss_sum = xp.zeros((), dtype="float64")
+        for i, lr in enumerate(lrs):
+            rows = slice(i * batch_size, (i + 1) * batch_size)
+            x = network.prepare(X[rows])
+            masks = network.dropout_masks(rng, len(x), config.dropout) if config.dropout else None
+            A, Z = network.forward(x, masks)
+            loss, dlogits = loss_of(xp, Z[-1], y[rows], None if weights is None else weights[rows])
+            gradients = network.backward(A, Z, dlogits, masks)
+            if config.clip_norm is not None:
+                clip_gradients(xp, gradients, config.clip_norm)
+            optimizer.step(network.parameters(), gradients, lr)
+            loss_sum += loss * len(x)
+        return loss_sum
+
+    return step

@@ -1,0 +1,134 @@
+"""All that training, evaluation and prediction make a backend do, and mistakes to plant there."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlp_xp import Config, Dataset, Run, Split, evaluate, predict
+from mlp_xp.backend import Backend
+from mlp_xp.functions import ACTIVATIONS
+
+# Each way through the code; with few rows, so that all of them together take a second.
+SETTINGS: dict[str, dict[str, Any]] = {
+    **{name: {"activation": name} for name in ACTIVATIONS},
+    "sample by sample": {"batch_size": 1},
+    "window of 1": {"batch_size": 1, "window": 1},
+    "one layer": {"hidden": ()},
+    "float64": {"dtype": "float64"},
+    "momentum": {"momentum": 0.9, "weight_decay": 0.01},
+    "nesterov": {"momentum": 0.9, "nesterov": True, "batch_size": 1},
+    "adam": {"optimizer": "adam", "weight_decay": 0.01},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.01},
+    "regularised": {"dropout": 0.5, "clip_norm": 1.0, "label_smoothing": 0.1},
+    "weighted": {"class_weight": "balanced", "standardise": True, "shuffle": False},
+    "validated": {"validation": 0.2, "patience": 1, "schedule": "plateau"},
+    "labels": {"output": "sigmoid"},
+    "numbers": {"output": "identity"},
+}
+
+
+def small_data(output: str = "softmax") -> Dataset:
+    """60 rows of bytes for three outputs, whatever these stand for."""
+    rng = np.random.default_rng(8)
+    X = rng.integers(0, 256, (60, 7), dtype=np.uint8)
+    if output == "softmax":
+        return Dataset("small", Split(X, np.arange(60) % 3), None, 3)
+    y = rng.random((60, 3), dtype=np.float32)
+    if output == "sigmoid":
+        return Dataset("small", Split(X, y.round()), None, 3, target="binary")
+    return Dataset("small", Split(X, y), None, 3, target="numbers")
+
+
+def work(
+    backend: Backend,
+    settings: dict[str, Any],
+    around_steps: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> list[np.ndarray]:
+    """Train, evaluate and predict; the parameters, on the host.
+
+    around_steps() is entered for the steps of each segment: nothing in there may wait.
+    """
+    config = Config(**{"hidden": (6, 5), "batch_size": 8, "epochs": 2, "lr": 0.05} | settings)
+    data = small_data(config.output)
+    run = Run(data, config, backend)
+    steps = run.stepper
+
+    def watched(*args: Any) -> Any:
+        with around_steps():
+            return steps(*args)
+
+    run.stepper = watched
+    run.go()
+    evaluate(run.network, data.train)
+    predict(run.network, data.train.X)
+    return [backend.to_host(array) for array in run.network.parameters()]
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, mistake: Callable[[Any, Any], Any]) -> None:
+    """Have ReLU make this mistake on its way, wherever it is applied."""
+    relu = ACTIVATIONS["relu"]
+
+    def function(xp: Any, Z: Any, out: Any = None) -> Any:
+        A = mistake(xp, Z)
+        if out is None:
+            return A
+        out[...] = A
+        return out
+
+    monkeypatch.setitem(ACTIVATIONS, "relu", replace(relu, function=function))
+
+
+def _with_errstate(xp: Any, Z: Any) -> Any:
+    with xp.errstate(invalid="ignore"):
+        return xp.maximum(Z, 0)
+
+
+def _if_any(xp: Any, Z: Any) -> Any:
+    return xp.maximum(Z, 0) if (Z != 0).any() else 0 * Z
+
+
+# ReLU as it works on NumPy, and what is wrong with it elsewhere: kind: (code, complaint).
+UNKNOWN_TO_CUPY: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "function": (_with_errstate, "has no errstate"),
+    "ufunc method": (
+        lambda xp, Z: xp.maximum(Z, 0 * xp.maximum.reduce(Z)),
+        r"has no maximum\.reduce",
+    ),
+    "keyword": (lambda xp, Z: xp.maximum(Z, 0, where=True), "maximum.*where"),
+    "method's keyword": (
+        lambda xp, Z: xp.maximum(Z, 0 * Z.max(initial=0)),
+        r"ndarray\.max.*initial",
+    ),
+    "method's place": (
+        lambda xp, Z: xp.maximum(Z, 0 * Z.sum(None, None, None, False, 0)),
+        r"ndarray\.sum.*too many positional",
+    ),
+}
+MISTAKES = UNKNOWN_TO_CUPY | {
+    "conversion": (lambda xp, Z: xp.maximum(xp.asarray(np.asarray(Z)), 0), "implicit conversion"),
+    "NumPy's ufunc": (lambda xp, Z: np.maximum(Z, 0), "does not support ufuncs"),
+    "NumPy's function": (lambda xp, Z: np.clip(Z, 0, None), r"use xp\.clip"),
+    "host array": (
+        lambda xp, Z: xp.maximum(Z, np.zeros(Z.shape, str(Z.dtype))),
+        "maximum of a NumPy array",
+    ),
+    "host array on the left": (
+        lambda xp, Z: np.ones(Z.shape, str(Z.dtype)) * xp.maximum(Z, 0),
+        "__rmul__ of a NumPy array",
+    ),
+    "host array as an index": (
+        lambda xp, Z: xp.maximum(Z[np.arange(len(Z))], 0),
+        "host array as an index",
+    ),
+    "float()": (lambda xp, Z: xp.maximum(Z, 0 * float(Z.sum())), r"float\(\) in workout\.py"),
+    "bool()": (_if_any, r"bool\(\) in workout\.py:_if_any"),
+    "item()": (lambda xp, Z: xp.maximum(Z, 0 * Z.sum().item()), r"ndarray\.item in"),
+    "tolist()": (lambda xp, Z: xp.maximum(Z, 0 * sum(Z[0].tolist())), r"ndarray\.tolist in"),
+    "nonzero": (lambda xp, Z: xp.maximum(Z, 0 * len(xp.nonzero(Z)[0])), "nonzero in"),
+    "mask": (lambda xp, Z: xp.maximum(Z, 0 * Z[Z > 0].sum()), "a boolean mask in"),
+    "dtype": (lambda xp, Z: xp.maximum(Z, 0) * np.float64(1), "float64 in a float32 run"),
+}
