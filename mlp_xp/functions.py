@@ -149,16 +149,21 @@ ACTIVATIONS = {
 }
 
 
-def scale_inputs(xp: Namespace, X: Array, dtype: str) -> Array:
+def scale_inputs(xp: Namespace, X: Array, dtype: str, out: Array | None = None) -> Array:
     """Input rows as the network reads them: bytes as byte / 255, other numbers unchanged.
 
     The quotient is rounded to float32 first, whatever the dtype: the notebook's inputs, exactly.
 
-    X (B, n) uint8 or float. Returns (B, n) in dtype; X itself if there is nothing to do.
+    X (B, n) uint8 or float. Returns (B, n) in dtype: out, or a new array, or X itself if there is
+    nothing to do.
     """
     if X.dtype == xp.uint8:
-        X = X.astype(xp.float32) / 255
-    return X.astype(dtype, copy=False)
+        out = xp.empty(X.shape, dtype=dtype) if out is None else out
+        return xp.divide(X, 255, out=out, dtype=xp.float32)
+    if out is None:
+        return X.astype(dtype, copy=False)
+    out[...] = X
+    return out
 
 
 def log_softmax(xp: Namespace, logits: Array) -> Array:

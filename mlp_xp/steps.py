@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from mlp_xp.errors import InputError
 from mlp_xp.functions import Array
 from mlp_xp.optimizers import Optimizer, clip_gradients
+from mlp_xp.windowed import WindowedStepper
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +36,31 @@ class Stepper(Protocol):
     ) -> Array:
         """Take the steps."""
         ...
+
+
+def choose_stepper(
+    network: Network, optimizer: Optimizer, config: Config, *, weighted: bool
+) -> Stepper:
+    """The windowed stepper where it can do what is asked for, as it is faster; else the plain one.
+
+    `config.window` of 1 asks for the plain one. Raises InputError for a longer window that can't
+    be had.
+    """
+    plain_sgd = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
+    obstacles = {
+        "another optimizer than plain sgd": not plain_sgd,
+        f"the output {config.output}": config.output != "softmax",
+        "dropout": config.dropout > 0,
+        "clip_norm": config.clip_norm is not None,
+        "label_smoothing": config.label_smoothing > 0,
+        "weights of rows or classes": weighted,
+    }
+    there = [name for name, found in obstacles.items() if found]
+    if there and (config.window or 1) > 1:
+        raise InputError(f"a window of {config.window} doesn't go with {there[0]}")
+    if there or config.window == 1:
+        return plain_stepper(network, optimizer, config)
+    return WindowedStepper(network, config.batch_size, config.window)
 
 
 def plain_stepper(network: Network, optimizer: Optimizer, config: Config) -> Stepper:

@@ -21,7 +21,7 @@ from mlp_xp.functions import Array
 from mlp_xp.network import Network
 from mlp_xp.optimizers import OPTIMIZERS, Optimizer, ReduceOnPlateau, learning_rate_factor
 from mlp_xp.preparation import fit_standardisation, hold_out, row_weights
-from mlp_xp.steps import plain_stepper
+from mlp_xp.steps import choose_stepper
 
 SEGMENT = 2048
 """Rows that are gathered at once; between two segments a run can be watched, saved and stopped."""
@@ -99,7 +99,9 @@ class Run:
         weights = row_weights(data, config, self.train_rows)
         arrays = [split.X, split.y] if weights is None else [split.X, split.y, weights]
         self.feed = Feed(backend, *arrays, device_memory=device_memory)
-        self.stepper = plain_stepper(self.network, self.optimizer, config)
+        self.stepper = choose_stepper(
+            self.network, self.optimizer, config, weighted=weights is not None
+        )
         self.history: list[Epoch] = []
         self.rows = 0
         self.loss_sum = 0.0
