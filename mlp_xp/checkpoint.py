@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,25 +168,28 @@ def _read(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that there is either all of it or what was there before, power cuts included.
 
-    The bytes go to a temporary file beside it, and on to the disk, before it takes the name.
-    Raises InputError if it can't be written, with what was there still in place.
+    The bytes go to a file beside it, and on to the disk, before that takes the name. Raises
+    InputError if it can't be written, with what was there still in place.
     """
-    temporary = None
+    part = _part(path)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            temporary = Path(file.name)
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        part.replace(path)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def discard(path: Path) -> None:
+    """Remove a file that write_whole() made, and what a kill in the middle of it left."""
+    path.unlink(missing_ok=True)
+    _part(path).unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    # Always the same name, so that what a kill leaves is overwritten and doesn't pile up.
+    return path.with_name(f".{path.name}.part")

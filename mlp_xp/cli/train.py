@@ -114,7 +114,7 @@ def _finish(training: Run, folder: Path, metrics: Metrics, *, quiet: bool) -> No
         print(f"{which} loss {result.loss:.4f}", flush=True)
     else:
         print(f"{which} accuracy {result.accuracy:.2%}", flush=True)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    checkpoint.discard(folder / CHECKPOINT)
     if not quiet:
         print(f"saved {folder / MODEL}", file=sys.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,11 @@ from mlp_xp.errors import InputError
 
 BLOCK = 1 << 22  # bytes looked at in one go: far more than a call costs, far less than memory
 DEFLATE_LIMIT = 1032  # no DEFLATE stream unpacks to more than this many times its size
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+CGROUPS = {
+    "": "/sys/fs/cgroup{}/memory.max",
+    "memory": "/sys/fs/cgroup/memory{}/memory.limit_in_bytes",
+}
+"""Where the limit of a control group stands, by the controllers in its line: versions 2 and 1."""
 
 
 def room() -> float:
@@ -24,13 +29,17 @@ def room() -> float:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers in CGROUPS:
+                # Within a container the group's own name may lead nowhere, and its root is it.
+                for name in (group.rstrip("/"), ""):
+                    limit = Path(CGROUPS[controllers].format(name))
+                    text = limit.read_text().strip() if limit.exists() else ""
+                    sizes += [int(text)] if text.isdecimal() else []
     except OSError:  # not Linux
         if hasattr(os, "sysconf"):
             sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit in LIMITS:
-        if os.path.exists(limit):
-            text = Path(limit).read_text().strip()
-            sizes += [int(text)] if text.isdecimal() else []
     return min(sizes)
 
 
@@ -65,8 +74,22 @@ def read_bytes(file: Any, size: int, where: str) -> NDArray[np.uint8]:
     return body
 
 
+def advise(array: NDArray[Any], *, in_order: bool) -> None:
+    """Tell the system how a mapped array will be read; any other array is left alone.
+
+    Rows in a random order: without this, each one taken from the disk brings 128 kB around it,
+    which pushes out of a full memory what was wanted.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        far = not in_order and array.nbytes > room() / 2
+        mapped.madvise(mmap.MADV_RANDOM if far else mmap.MADV_NORMAL)
+
+
 def blocks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
     """An array's rows, about BLOCK bytes at a time, each with the number of its first row."""
     rows = max(1, BLOCK * len(array) // max(1, array.nbytes))
+    advise(array, in_order=True)
     for start in range(0, len(array), rows):
         yield start, array[start : start + rows]
+    advise(array, in_order=False)

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mlp_xp.datasets.dataset import Parts
-from mlp_xp.datasets.memory import DEFLATE_LIMIT, read_bytes
+from mlp_xp.datasets.memory import DEFLATE_LIMIT, advise, read_bytes
 from mlp_xp.errors import InputError
 
 
@@ -126,7 +126,9 @@ def map_array(path: Path) -> NDArray[Any]:
             )
         if promised == 0:  # nothing to map
             return np.empty(shape, dtype)
-        return np.memmap(path, dtype, "r", start, shape, order="F" if fortran else "C")
+        array = np.memmap(path, dtype, "r", start, shape, order="F" if fortran else "C")
+        advise(array, in_order=False)
+        return array
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
