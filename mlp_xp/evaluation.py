@@ -14,7 +14,7 @@ from mlp_xp.errors import InputError
 from mlp_xp.functions import Array
 from mlp_xp.network import Network
 
-BATCH = 1024  # rows at a time: large enough for the matrix product, small enough for any memory
+BATCH = 512  # rows at a time: what lies between two layers stays in the cache
 
 
 @dataclass(frozen=True)

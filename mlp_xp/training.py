@@ -19,7 +19,7 @@ from mlp_xp.evaluation import evaluate
 from mlp_xp.feed import Feed
 from mlp_xp.functions import Array
 from mlp_xp.network import Network
-from mlp_xp.optimizers import OPTIMIZERS, Optimizer, ReduceOnPlateau, learning_rate_factor
+from mlp_xp.optimizers import OPTIMIZERS, Optimizer, ReduceOnPlateau, learning_rate_factors
 from mlp_xp.preparation import fit_standardisation, hold_out, row_weights
 from mlp_xp.steps import choose_stepper
 
@@ -208,10 +208,9 @@ class Run:
         warmup = min(round(config.warmup * steps), total)
         options = {"gamma": config.lr_factor} if schedule == "step" else {}
         lr = config.lr * self.plateau.scale
-        return [
-            lr * learning_rate_factor(schedule, before + i, total, warmup, **options)
-            for i in range(first, last)
-        ]
+        steps_now = range(before + first, before + last)
+        factors = learning_rate_factors(schedule, steps_now, total, warmup, **options)
+        return [lr * factor for factor in factors]
 
     def _end_epoch(self) -> None:
         validated: tuple[float, float | None] | tuple[()] = ()

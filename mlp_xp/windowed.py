@@ -28,7 +28,7 @@ says otherwise. They leave the results what they are:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mlp_xp.functions import Array, scale_inputs
@@ -77,51 +77,61 @@ class WindowedStepper:
         for layer, W in zip(network.layers, [first] + [WT.T for WT in self.upper], strict=True):
             layer.W, layer.b = W[:-1], W[-1]
         self.onehot = xp.eye(network.sizes[-1], dtype=network.dtype)
-        self.all_live = xp.arange(len(first))
+        constants = network.activation.constants
+        self.constants = [xp.asarray(value, dtype=network.dtype) for value in constants]
         self.buffers: dict[tuple[int, int], _Buffers] = {}
 
     def __call__(
         self, X: Array, y: Array, weights: None, lrs: Sequence[float], rng: object
     ) -> Array:
         """Take the steps of one segment; see steps.Stepper."""
-        loss_sum = self.xp.zeros((), dtype="float64")
-        B = self.batch_size
+        xp, B = self.xp, self.batch_size
+        rates = [max(lr / B, LEAST_RATE) for lr in lrs]
+        if len(X) % B:
+            rates[-1] = max(lrs[-1] / (len(X) % B), LEAST_RATE)
+        by_row = xp.repeat(xp.asarray(rates, dtype=self.W.dtype), B)[: len(X)]
+        targets = self.onehot[y] * by_row[:, None]
+        loss_sum = xp.zeros((), dtype="float64")
         whole = len(X) // B  # the last batch may be shorter, and is a window of its own
         first = 0
         while first < len(lrs):
             m = min(self.length, whole - first) or 1
             rows = slice(first * B, (first + m) * B)
-            loss_sum += self._window(X[rows], y[rows], lrs[first : first + m])
+            loss_sum += self._window(
+                X[rows], y[rows], targets[rows], by_row[rows], rates[first : first + m]
+            )
             first += m
         return loss_sum
 
-    def _window(self, X: Array, y: Array, lrs: Sequence[float]) -> Array:
-        """The steps of one window; returns the sum of its rows' losses."""
-        xp, m = self.xp, len(lrs)
+    def _window(
+        self, X: Array, y: Array, targets: Array, by_row: Array, rates: list[float]
+    ) -> Array:
+        """The steps of one window, each with its rate lr/B; returns the sum of its rows' losses.
+
+        targets (K, n_out) and by_row (K,): one-hot labels times the rate, and the rate, by row.
+        """
+        xp, m = self.xp, len(rates)
         B = len(X) // m
         buffers = self.buffers.get((m, B))
         if buffers is None:
             buffers = self.buffers[m, B] = _Buffers(self, m, B)
-        rates = [max(lr / B, LEAST_RATE) for lr in lrs]
-        by_row = xp.repeat(xp.asarray(rates, dtype=self.W.dtype), B)
-        targets = self.onehot[y] * by_row[:, None]
+        buffers.targets[...] = targets
         live, XT = self._inputs(X, buffers)
         buffers.gram(XT)
-        W = self.W if live is None else self.W.take(live, axis=0)
-        kept = None if self.always_shift else [WT.copy() for WT in self.upper]
+        W, dW = self.W, buffers.dW[: len(XT)]
+        if live is not None:
+            # Without a mode, take() would gather into a buffer of its own first.
+            W = xp.take(self.W, live, axis=0, out=buffers.W[: len(XT)], mode="clip")
         xp.dot(XT.T, W, out=buffers.U)
-        if kept is None:
-            self._loop(buffers, targets, rates, shift=True)
-        elif not self._loop_unshifted(buffers, targets, rates, by_row):
-            for WT, before in zip(self.upper, kept, strict=True):
-                WT[...] = before
-            xp.dot(XT.T, W, out=buffers.U)
-            self._loop(buffers, targets, rates, shift=True)
-        W += xp.dot(XT, buffers.U)
+        if self.always_shift:
+            self._loop(buffers, rates, shift=True)
+            log_sums = xp.log(buffers.sums[:, 0] * by_row)
+        else:
+            log_sums = self._loop_on_host(buffers, rates, by_row, lambda: XT.T.dot(W, buffers.U))
+        W += xp.dot(XT, buffers.U, out=dW)
         if live is not None:
             self.W[live] = W
-        sums = buffers.sums[:, 0] * by_row
-        return xp.log(sums).sum(dtype="float64") - buffers.logits[buffers.rows, y].sum()
+        return log_sums.sum(dtype="float64") - buffers.logits[buffers.rows, y].sum()
 
     def _inputs(self, X: Array, buffers: _Buffers) -> tuple[Array | None, Array]:
         """Which rows of W take part, None for all, and the inputs with a last row of ones, X^T."""
@@ -132,31 +142,41 @@ class WindowedStepper:
         xp.any(X, axis=0, out=buffers.seen[:-1])
         live = xp.nonzero(buffers.seen)[0]
         XT = buffers.XT[: len(live)]
-        scale_inputs(xp, X[:, live[:-1]].T, self.W.dtype, out=XT[:-1])
+        scale_inputs(xp, X.T[live[:-1]], self.W.dtype, out=XT[:-1])
         XT[-1] = 1
         return live, XT
 
-    def _loop_unshifted(
-        self, buffers: _Buffers, targets: Array, rates: list[float], by_row: Array
-    ) -> bool:
-        """_loop() without the shift: whether exp() stayed in its range. On the host alone."""
-        xp = self.xp
-        with xp.errstate(all="ignore"):
-            self._loop(buffers, targets, rates, shift=False)
-            log_sums = xp.log(buffers.sums[:, 0] * by_row)
-            return bool(xp.abs(log_sums).max() < SAFE)  # False for NaN too
+    def _loop_on_host(
+        self, buffers: _Buffers, rates: list[float], by_row: Array, renew: Callable[[], object]
+    ) -> Array:
+        """_loop() without the shift, and again with it if exp() left its range.
 
-    def _loop(self, buffers: _Buffers, targets: Array, rates: list[float], *, shift: bool) -> None:
+        renew puts P into U again. Returns log(sum e) of each row.
+        """
+        xp = self.xp
+        kept = [WT.copy() for WT in self.upper]
+        with xp.errstate(all="ignore"):
+            self._loop(buffers, rates, shift=False)
+            log_sums = xp.log(buffers.sums[:, 0] * by_row)
+        if not -SAFE < log_sums.min() <= log_sums.max() < SAFE:  # true of NaN as well
+            for WT, before in zip(self.upper, kept, strict=True):
+                WT[...] = before
+            renew()
+            self._loop(buffers, rates, shift=True)
+            log_sums = xp.log(buffers.sums[:, 0] * by_row)
+        return log_sums
+
+    def _loop(self, buffers: _Buffers, rates: list[float], *, shift: bool) -> None:
         """The part that must go batch by batch: Z[j], the layers above, U[j]."""
-        xp, symmetric = self.xp, buffers.symmetric
+        xp, symmetric, constants = self.xp, buffers.symmetric, self.constants
         function, derivative = self.network.activation.function, self.network.activation.derivative
         exp, divide, subtract, multiply, add = (
             xp.exp, xp.divide, xp.subtract, xp.multiply, xp.add,
         )  # fmt: skip
-        K = targets.shape[1]
+        K = len(self.onehot)
         # e @ divisor is every row's sum over the rate, K times over: dividing needs no broadcast.
-        rate, divisor = rates[0], xp.full((K, K), 1 / rates[0], dtype=targets.dtype)
-        for (g, u, P, Z0, up, logits, e, sums, d, rows, down), rate_j in zip(
+        rate, divisor = rates[0], xp.full((K, K), 1 / rates[0], dtype=self.W.dtype)
+        for (g, u, P, Z0, up, logits, e, sums, target, d, down), rate_j in zip(
             buffers.steps, rates, strict=True
         ):
             if rate_j != rate:
@@ -169,7 +189,7 @@ class WindowedStepper:
                 if not symmetric:
                     add(Z0, P, Z0)
             for Z, A, A_ones, slope, W, out in up:
-                function(xp, Z, A)
+                function(xp, Z, A, *constants)
                 derivative(xp, Z, A, slope)
                 A_ones.dot(W, out)
             if shift:
@@ -177,7 +197,7 @@ class WindowedStepper:
             exp(logits, e)
             e.dot(divisor, sums)
             divide(e, sums, d)
-            subtract(targets[rows], d, d)
+            subtract(target, d, d)
             for d_out, d_out_T, WT, back, back_A, slope, d_in, A_ones, dWT in down:
                 d_out.dot(WT, back)
                 multiply(back_A, slope, d_in)
@@ -200,8 +220,9 @@ class _Buffers:
         self.XT = xp.ones((len(W), K), dtype=W.dtype)  # transposed: a row for each input
         self.seen = xp.ones(len(W), dtype=bool)  # which inputs are live; the bias always is
         self.G = [empty(K, K)] if self.symmetric else [empty(B, j * B) for j in range(m)]
-        self.U = empty(K, W.shape[1])
-        self.logits, self.e, self.sums = empty(K, n_out), empty(K, n_out), empty(K, n_out)
+        self.U, self.W, self.dW = empty(K, W.shape[1]), empty(*W.shape), empty(*W.shape)
+        self.logits, self.targets = empty(K, n_out), empty(K, n_out)
+        self.e, self.sums = empty(K, n_out), empty(K, n_out)
         self.rows, self.block = xp.arange(K), xp.arange(m)
         self.identity = xp.eye(B, dtype=W.dtype)
         # Each layer above the first: its input's Z and A, A with a column of ones, the slope;
@@ -236,7 +257,7 @@ class _Buffers:
             u = self.U[: rows.stop if self.symmetric else rows.start]
             self.steps.append(
                 (g if j else None, u, P, outputs[0], up, logits, self.e[rows], self.sums[rows],
-                 deltas[-1], rows, down[::-1])
+                 self.targets[rows], deltas[-1], down[::-1])
             )  # fmt: skip
 
     def gram(self, XT: Array) -> None:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import mmap
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
+from mlp_xp.cli import main
 from mlp_xp.datasets import Dataset, Split, idx, load, memory, npz, table
 from mlp_xp.datasets.dataset import check_rows
 from mlp_xp.errors import InputError
@@ -251,6 +253,28 @@ def test_targets_of_a_table(tmp_path: Path) -> None:
         load(path, label="rain,sun")
 
 
+def test_names_of_classes_go_through_the_model_and_back(tmp_path: Path, capsys) -> None:
+    """Train, evaluate and predict on tables; in the second, a class is missing."""
+    rows = [f"{k},{9 - k},{'low' if k < 5 else 'high'}" for k in range(10)]
+    data = write_csv(tmp_path / "t.csv", "a,b,kind", *rows)
+    run = str(tmp_path / "run")
+    options = ["--hidden", "8", "--epochs", "60", "--batch-size", "2", "--lr", "0.05"]
+    assert main(["train", "--data", str(data), "--out", run, "--device", "cpu", *options]) == 0
+    capsys.readouterr()
+    high = write_csv(tmp_path / "high.csv", "a,b,kind", *rows[5:])
+    assert main(["evaluate", run, "--data", str(high), "--device", "cpu"]) == 0
+    first, head, *table = capsys.readouterr().out.splitlines()
+    assert first.startswith("train accuracy 100.00%")
+    assert head.split() == ["true", "\\", "predicted", "high", "low"]
+    assert [line.split() for line in table] == [["high", "5", "0"], ["low", "0", "0"]]
+    assert main(["predict", run, str(data), "--label", "kind", "--device", "cpu"]) == 0
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == [f"{data}:{k}" for k in range(10)]
+    assert [line[1] for line in lines] == ["low"] * 5 + ["high"] * 5
+    for line in lines:
+        assert sum(map(float, line[2].split())) == pytest.approx(1, abs=1e-3)
+
+
 # ---- the checks
 
 
@@ -302,6 +326,27 @@ def test_large_arrays_are_refused_before_they_fill_the_memory(tmp_path: Path, mo
 
 def test_room_is_no_more_than_the_machine_has() -> None:
     assert 0 < memory.room() < 1e15
+
+
+@given(begin=st.integers(0, 10**5), size=st.integers(1, 10**5),
+       rows=st.lists(st.integers(0, 10**7), min_size=1, max_size=5))  # fmt: skip
+def test_spans_are_the_pages_that_hold_the_rows(begin: int, size: int, rows: list[int]) -> None:
+    for row, (start, length) in zip(rows, memory.spans(begin, size, np.array(rows)), strict=True):
+        first = begin + row * size
+        assert start % mmap.PAGESIZE == 0
+        assert 0 <= first - start < mmap.PAGESIZE
+        assert start + length == first + size
+
+
+def test_reading_ahead_changes_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "room", lambda: 0)
+    X = np.arange(60_000, dtype=np.float32).reshape(1000, 60)
+    np.save(tmp_path / "X.npy", X)
+    mapped, rows = npz.map_array(tmp_path / "X.npy"), np.array([999, 0, 5])
+    for array in (mapped, np.asarray(mapped), mapped[10:].reshape(-1, 60), X):
+        before = array[-1].tolist()
+        memory.read_ahead(array, rows[1:])
+        assert array[-1].tolist() == before
 
 
 # ---- the fingerprint

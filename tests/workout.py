@@ -72,7 +72,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, mistake: Callable[[Any, Any], Any]) -
     """Have ReLU make this mistake on its way, wherever it is applied."""
     relu = ACTIVATIONS["relu"]
 
-    def function(xp: Any, Z: Any, out: Any = None) -> Any:
+    def function(xp: Any, Z: Any, out: Any = None, zero: Any = 0) -> Any:
         A = mistake(xp, Z)
         if out is None:
             return A
