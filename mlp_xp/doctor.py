@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import mlp_xp
 from mlp_xp.backend import Backend, Unusable, cpu, cuda_index, device_errors, probe, resolve
@@ -136,11 +137,6 @@ def _cpus() -> int:
 
 def _blas() -> str:
     """NumPy's BLAS and its threads; threadpoolctl knows both as they are at this moment."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        blas: Any = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        return f"{blas['name']} {blas['version']}, threads unknown without threadpoolctl"
     loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
     return "; ".join(
         f"{library['internal_api']} {library['version']} "

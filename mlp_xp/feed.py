@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_xp.backend import Backend
+from mlp_xp.datasets.memory import read_ahead
 from mlp_xp.errors import InputError
 from mlp_xp.functions import Array
 
@@ -60,7 +61,11 @@ class _Resident:
         self.order = None if order is None else self.to_device(order)
 
     def take(self, start: int, stop: int) -> tuple[Array, ...]:
-        rows: Any = slice(start, stop) if self.order is None else self.order[start:stop]
+        if self.order is None:
+            return tuple(array[start:stop] for array in self.arrays)
+        rows = self.order[start:stop]
+        for array in self.arrays:
+            read_ahead(array, rows)
         return tuple(array[rows] for array in self.arrays)
 
 

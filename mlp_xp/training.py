@@ -22,6 +22,7 @@ from mlp_xp.network import Network
 from mlp_xp.optimizers import OPTIMIZERS, Optimizer, ReduceOnPlateau, learning_rate_factors
 from mlp_xp.preparation import fit_standardisation, hold_out, row_weights
 from mlp_xp.steps import choose_stepper
+from mlp_xp.threads import blas_threads
 
 SEGMENT = 2048
 """Rows that are gathered at once; between two segments a run can be watched, saved and stopped."""
@@ -157,8 +158,9 @@ class Run:
 
         Raises InputError if the loss stops being a finite number.
         """
-        while not self.finished:
-            self._epoch(callbacks)
+        with blas_threads(self.network, self.config.batch_size):
+            while not self.finished:
+                self._epoch(callbacks)
         if self.config.patience is not None and self.best:
             for parameter, best in zip(self.network.parameters(), self.best[1], strict=True):
                 parameter[...] = best

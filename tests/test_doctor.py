@@ -160,12 +160,6 @@ def test_an_unknown_name_comes_before_the_report(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_without_threadpoolctl_numpy_names_its_blas(monkeypatch):
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
-    assert f"{blas} " in doctor.machine()["NumPy"]
-
-
 def test_the_cpu_report_needs_no_cupy_and_no_folder_to_write(tmp_path):
     (tmp_path / "cupy.py").write_text("raise SystemExit('imported')")
     code = "import sys; from mlp_xp.cli import main; sys.exit(main(['doctor', '--device', 'cpu']))"

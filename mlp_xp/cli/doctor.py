@@ -6,12 +6,16 @@ import argparse
 import json
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlp_xp import doctor
 from mlp_xp.backend import cuda_index
 from mlp_xp.cli import device
 from mlp_xp.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlp_xp.doctor import Finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the report. Raises DeviceError at its end if something asked for doesn't work."""
+    from mlp_xp import doctor  # a tenth of what all other commands take to start
+
     asked = list(dict.fromkeys(arguments.device or ["cpu", "auto"]))
     for name in asked:
         if name != "cpu":
@@ -38,7 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     for name in asked:
         # auto is content with the CPU, unless the GPU is required.
         needed = name != "auto" or required
-        findings = list(doctor.examine(name)) if arguments.json else _print(name, needed=needed)
+        made = doctor.examine(name)
+        findings = list(made) if arguments.json else _print(name, made, needed=needed)
         devices.append(
             {
                 "device": name,
@@ -55,10 +62,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise DeviceError(f"{' and '.join(failed)} can't be used; the report says why")
 
 
-def _print(name: str, *, needed: bool) -> list[doctor.Finding]:
+def _print(name: str, made: Iterator[Finding], *, needed: bool) -> list[Finding]:
     """Examine a device and print each finding as it is made."""
     findings = []
-    for part, members in groupby(doctor.examine(name), key=lambda finding: finding.part):
+    for part, members in groupby(made, key=lambda finding: finding.part):
         print(f"\n{name}: {part}", flush=True)
         for finding in members:
             findings.append(finding)

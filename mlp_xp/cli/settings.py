@@ -63,7 +63,8 @@ class Source:
         data = load(self.data, target=target, label=self.label)
         if self.validation_data is None:
             return data
-        other = load(self.validation_data, target=target, label=self.label)
+        classes = data.class_names
+        other = load(self.validation_data, target=target, label=self.label, classes=classes)
         if other.n_features != data.n_features or other.n_classes > data.n_classes:
             raise InputError(
                 f"{self.validation_data}: {other.n_features} inputs and {other.n_classes} outputs, "

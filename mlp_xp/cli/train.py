@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import re
 import sys
@@ -105,10 +106,15 @@ def _train(training: Run, folder: Path, metrics: Metrics, arguments: argparse.Na
 
 def _finish(training: Run, folder: Path, metrics: Metrics, *, quiet: bool) -> None:
     """Model, test, and only then away with the checkpoint: a kill in between can be resumed."""
-    checkpoint.save(training.network, folder / MODEL)
     data = training.data
     which, split = ("test", data.test) if data.test else ("train", data.train)
     result = evaluate(training.network, split)
+    if not math.isfinite(result.loss):
+        raise InputError(
+            f"the loss on the {which} data is {result.loss} after the last step: "
+            f"lower --lr ({training.config.lr})"
+        )
+    checkpoint.save(training.network, folder / MODEL)
     metrics.write(which, accuracy=result.accuracy, loss=result.loss)
     if result.accuracy is None:
         print(f"{which} loss {result.loss:.4f}", flush=True)

@@ -1,0 +1,90 @@
+"""Throw bytes at every reader of files until one answers with anything but a result or InputError.
+
+    pip install atheris
+    python -m bench.fuzz SECONDS [FOLDER]
+
+atheris (libFuzzer) mutates small intact files, guided by which lines of the readers each input
+reaches; FOLDER keeps the inputs that reached new ones. An input is a byte that chooses the format,
+then the file. The last lines say how many inputs were tried; an input that breaks a reader ends the
+run with its traceback, and is left as FOLDER/crash-*.
+"""
+
+import gzip
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+import numpy as np
+
+with atheris.instrument_imports(include=["mlp_xp", "zipfile", "csv", "numpy.lib.format"]):
+    from mlp_xp import Network, backend, checkpoint
+    from mlp_xp.cli import settings
+    from mlp_xp.datasets import idx, load, npz
+
+from mlp_xp.errors import InputError
+
+READERS: list[tuple[str, Callable[[Path], object]]] = [
+    ("a.npz", load),
+    ("a.npy", npz.map_array),
+    ("a.csv", load),
+    ("a.tsv", lambda path: load(path, target="numbers")),
+    ("a-ubyte", idx.read),
+    ("a-ubyte.gz", idx.read),
+    ("a.safetensors", lambda path: checkpoint.load(path, backend.cpu())),
+    ("a.json", lambda path: settings.parse(settings.read(path))),
+]
+FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+
+
+def seeds() -> list[bytes]:
+    """One intact file of each format."""
+    X, y = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([0, 1, 0, 1], dtype=np.uint8)
+    archive, array, model = io.BytesIO(), io.BytesIO(), FOLDER / "seed"
+    np.savez_compressed(archive, X=X, y=y)
+    np.save(array, X.astype("float32"))
+    checkpoint.save(Network.initialise(backend.cpu(), (2, 2, 2)), model)
+    table = 'a,"b",label\n1,2.5,x\n-3e1,4,y\n'
+    return [
+        archive.getvalue(),
+        array.getvalue(),
+        table.encode(),
+        table.replace(",", "\t").replace("x", "1").replace("y", "0").encode(),
+        idx.write(X),
+        gzip.compress(idx.write(X)),
+        model.read_bytes(),
+        json.dumps({"data": "mnist", "hidden": [8], "lr": 0.1}).encode(),
+    ]
+
+
+def try_one(content: bytes) -> None:
+    """Have one reader read one input. What it may do: return, or raise InputError in one line."""
+    name, read = READERS[content[0] % len(READERS) if content else 0]
+    path = FOLDER / name
+    path.write_bytes(content[1:])
+    try:
+        with np.errstate(all="ignore"):
+            read(path)
+    except InputError as error:
+        if "\n" in str(error):
+            raise AssertionError(f"more than one line: {error!r}") from error
+
+
+if __name__ == "__main__":
+    corpus = Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp())
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(seeds()):
+        (corpus / f"seed-{number}").write_bytes(bytes([number]) + content)
+    limits = [
+        f"-max_total_time={sys.argv[1]}",
+        "-max_len=4096",
+        "-rss_limit_mb=1024",
+        "-timeout=10",
+        f"-artifact_prefix={corpus}/",
+        "-print_final_stats=1",
+    ]
+    atheris.Setup([sys.argv[0], *limits, str(corpus)], try_one)
+    atheris.Fuzz()

@@ -1,0 +1,115 @@
+"""Results as text: a block for each workload, the state of every target, the machine's roof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Any
+
+from bench.peers import OURS, PEERS
+
+# The spread of a short run is worth some hundredths of an exponent.
+LINEAR = "linear in the work, exponent ≤ 1.05"
+
+
+def number(value: float) -> str:
+    """Three figures, without an exponent."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3f}"
+
+
+def spread(values: list[float]) -> str:
+    """Median, then min and max."""
+    return f"{number(median(values))} ({number(min(values))}–{number(max(values))})"
+
+
+def threads(count: int) -> str:
+    return f"{count} thread{'s' * (count != 1)}"
+
+
+def state(verdict: Mapping[str, Any]) -> str:
+    """A target reached, or missed by how much, or without anyone to compare with."""
+    factor = verdict["factor"]
+    if factor is None:
+        return "nobody to compare with"
+    return "reached" if factor <= 1 else f"missed, {number(factor)} times as much"
+
+
+def block(result: Mapping[str, Any]) -> Iterator[str]:
+    """One workload at one number of threads."""
+    yield f"{result['title']} · {result['unit']} · {threads(result['threads'])}"
+    yield f"  {'':20} {'median (min–max)':>26} {'ours / theirs':>22} {'start-up s':>11}"
+    for name, peer in result["peers"].items():
+        ratio = "" if name == OURS else spread(peer["ratios"])
+        # The slowest start is the one with empty caches.
+        start = number(max(peer["warm_up"])) if any(peer["warm_up"]) else ""
+        note = "" if peer["agrees"] else f"   NOT THE SAME RESULT: {peer['check']}"
+        yield f"  {peer['label']:20} {spread(peer['values']):>26} {ratio:>22} {start:>11}{note}"
+    for label, why in result["missing"].items():
+        yield f"  {label:20} missing: {why}"
+    for verdict in result["targets"]:
+        against = f" ({PEERS[verdict['against']].label})" if verdict["against"] else ""
+        yield f"  target {verdict['target']}{against}: {state(verdict)}"
+    if "bounds" in result:
+        yield f"  {roof(result)}"
+    yield ""
+
+
+def roof(result: Mapping[str, Any]) -> str:
+    """What bounds a plain step of this workload on this machine."""
+    products, memory = result["bounds"]["products"], result["bounds"]["memory"]
+    ours = median(result["peers"][OURS]["values"])
+    by = "its products" if products >= memory else "its weights' way through memory"
+    return (
+        f"roof: products {number(products)} µs, weights {number(memory)} µs; a plain step is bound "
+        f"by {by}; ours takes {number(ours / max(products, memory))} times the roof"
+    )
+
+
+def curve_block(name: str, result: Mapping[str, Any]) -> Iterator[str]:
+    """Seconds an epoch against the work, and how one grows with the other."""
+    labels = [PEERS[peer].label for peer in result["seconds"]]
+    yield f"time against {name} · ms an epoch · {threads(result['threads'])}"
+    yield f"  {name:>8} {'MFLOP':>10}" + "".join(f" {label:>18}" for label in labels)
+    rows = zip(result["x"], result["work"], *result["seconds"].values(), strict=True)
+    for x, work, *seconds in rows:
+        cells = "".join(f" {number(value * 1e3):>18}" for value in seconds)
+        yield f"  {x:>8} {work / 1e6:>10,.0f}{cells}"
+    slopes = "".join(f" {number(value):>18}" for value in result["slope"].values())
+    yield f"  {'exponent of the work':19}{slopes}"
+    yield f"  target {LINEAR}: {linear(result)}"
+    yield ""
+
+
+def linear(result: Mapping[str, Any]) -> str:
+    """Whether our time grows no faster than the work."""
+    exponent = result["slope"][OURS]
+    return "reached" if exponent <= 1.05 else f"missed, exponent {number(exponent)}"
+
+
+def machine(report: Mapping[str, Any]) -> Iterator[str]:
+    """The machine, its versions, and its roof."""
+    about = report["machine"]
+    yield (
+        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
+        f"governor {about['governor']}, load before {about['load']}"
+    )
+    yield ", ".join(f"{name} {value}" for name, value in report["versions"].items())
+    for count, roof in report["roofline"].items():
+        copies = ", ".join(f"{number(v)} GB/s at {mb} MB" for mb, v in roof["copy_gb_s"].items())
+        yield (
+            f"roof, {threads(int(count))}: products {number(roof['float32_gflop_s'])} GFLOP/s "
+            f"float32, {number(roof['float64_gflop_s'])} float64; copies {copies}"
+        )
+    yield ""
+
+
+def targets(report: Mapping[str, Any]) -> Iterator[str]:
+    """Every target on one line."""
+    for result in report["results"]:
+        for verdict in result["targets"]:
+            where = f"{result['workload']}, {threads(result['threads'])}"
+            yield f"  {where:24} {verdict['target']:32} {state(verdict)}"
+    for name, curve in report["curves"].items():
+        where = f"{name}, {threads(curve['threads'])}"
+        yield f"  {where:24} {LINEAR:32} {linear(curve)}"
