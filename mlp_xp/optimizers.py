@@ -42,7 +42,12 @@ class Optimizer:
 
     def state(self) -> dict[str, Array]:
         """What is kept, as `slot.i` for parameter i: the arrays themselves; none before step 1."""
-        return {f"{slot}.{i}": a for slot, kept in self._kept.items() for i, a in enumerate(kept)}
+        kept = self._kept.items() if self.steps else ()
+        return {f"{slot}.{i}": array for slot, arrays in kept for i, array in enumerate(arrays)}
+
+    def keep_in(self, arrays: dict[str, list[Array]]) -> None:
+        """Keep each slot in these arrays, one for each parameter, and not in new ones."""
+        self._kept = arrays
 
     def load_state(
         self, parameters: Sequence[Array], state: Mapping[str, Array], steps: int
@@ -64,8 +69,11 @@ class Optimizer:
                     f"its parameter {parameter.dtype} {parameter.shape}"
                 )
         self.steps = steps
-        kept = {slot: [state[f"{slot}.{i}"].copy() for i in range(count)] for slot in self.slots}
-        self._kept = kept if count else {}
+        if steps and not self._kept:
+            self._kept = {slot: [0 * array for array in parameters] for slot in self.slots}
+        for name in wanted:
+            slot, _, i = name.rpartition(".")
+            self._kept[slot][int(i)][...] = state[name]
 
 
 class SGD(Optimizer):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlp_xp.errors import InputError
 from mlp_xp.functions import Array
-from mlp_xp.optimizers import Optimizer, clip_gradients
+from mlp_xp.momentum import MomentumStepper
+from mlp_xp.optimizers import SGD, Optimizer, clip_gradients
 from mlp_xp.windowed import WindowedStepper
 
 if TYPE_CHECKING:
@@ -46,9 +47,8 @@ def choose_stepper(
     `config.window` of 1 asks for the plain one. Raises InputError for a longer window that can't
     be had.
     """
-    plain_sgd = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
     obstacles = {
-        "another optimizer than plain sgd": not plain_sgd,
+        f"the optimizer {config.optimizer}": not isinstance(optimizer, SGD),
         f"the output {config.output}": config.output != "softmax",
         "dropout": config.dropout > 0,
         "clip_norm": config.clip_norm is not None,
@@ -60,6 +60,8 @@ def choose_stepper(
         raise InputError(f"a window of {config.window} doesn't go with {there[0]}")
     if there or config.window == 1:
         return plain_stepper(network, optimizer, config)
+    if isinstance(optimizer, SGD) and (optimizer.momentum or optimizer.weight_decay):
+        return MomentumStepper(network, config.batch_size, optimizer, config.window)
     return WindowedStepper(network, config.batch_size, config.window)
 
 

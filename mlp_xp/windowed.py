@@ -29,6 +29,7 @@ says otherwise. They leave the results what they are:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlp_xp.functions import Array, scale_inputs
@@ -62,6 +63,9 @@ class WindowedStepper:
     was measured to be best.
     """
 
+    update_above: Callable[[Buffers, float], None] | None = None
+    """Takes the step of the layers above the first; None: they add what the loop computes."""
+
     def __init__(self, network: Network, batch_size: int, length: int | None = None):
         xp = self.xp = network.xp
         self.network = network
@@ -79,16 +83,16 @@ class WindowedStepper:
         self.onehot = xp.eye(network.sizes[-1], dtype=network.dtype)
         constants = network.activation.constants
         self.constants = [xp.asarray(value, dtype=network.dtype) for value in constants]
-        self.buffers: dict[tuple[int, int], _Buffers] = {}
+        self.buffers: dict[tuple[int, int], Buffers] = {}
 
     def __call__(
         self, X: Array, y: Array, weights: None, lrs: Sequence[float], rng: object
     ) -> Array:
         """Take the steps of one segment; see steps.Stepper."""
         xp, B = self.xp, self.batch_size
-        rates = [max(lr / B, LEAST_RATE) for lr in lrs]
+        rates = [self.rate(lr, B) for lr in lrs]
         if len(X) % B:
-            rates[-1] = max(lrs[-1] / (len(X) % B), LEAST_RATE)
+            rates[-1] = self.rate(lrs[-1], len(X) % B)
         by_row = xp.repeat(xp.asarray(rates, dtype=self.W.dtype), B)[: len(X)]
         targets = self.onehot[y] * by_row[:, None]
         loss_sum = xp.zeros((), dtype="float64")
@@ -97,16 +101,35 @@ class WindowedStepper:
         while first < len(lrs):
             m = min(self.length, whole - first) or 1
             rows = slice(first * B, (first + m) * B)
+            steps = slice(first, first + m)
             loss_sum += self._window(
-                X[rows], y[rows], targets[rows], by_row[rows], rates[first : first + m]
+                X[rows], y[rows], targets[rows], by_row[rows], rates[steps], lrs[steps]
             )
             first += m
         return loss_sum
 
+    def rate(self, lr: float, rows: int) -> float:
+        """What -dlogits is multiplied with, so that U is what updates add."""
+        return max(lr / rows, LEAST_RATE)
+
+    def begin(self, buffers: Buffers, XT: Array, W: Array, lrs: Sequence[float]) -> None:
+        """P into U."""
+        self.xp.dot(XT.T, W, out=buffers.U)
+
+    def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
+        """W as it is after the window's last step."""
+        W += self.xp.dot(XT, buffers.U, out=buffers.dW[: len(XT)])
+
     def _window(
-        self, X: Array, y: Array, targets: Array, by_row: Array, rates: list[float]
+        self,
+        X: Array,
+        y: Array,
+        targets: Array,
+        by_row: Array,
+        rates: list[float],
+        lrs: Sequence[float],
     ) -> Array:
-        """The steps of one window, each with its rate lr/B; returns the sum of its rows' losses.
+        """The steps of one window, each with its rate; returns the sum of its rows' losses.
 
         targets (K, n_out) and by_row (K,): one-hot labels times the rate, and the rate, by row.
         """
@@ -114,26 +137,27 @@ class WindowedStepper:
         B = len(X) // m
         buffers = self.buffers.get((m, B))
         if buffers is None:
-            buffers = self.buffers[m, B] = _Buffers(self, m, B)
+            buffers = self.buffers[m, B] = Buffers(self, m, B)
         buffers.targets[...] = targets
         live, XT = self._inputs(X, buffers)
         buffers.gram(XT)
-        W, dW = self.W, buffers.dW[: len(XT)]
+        W = self.W
         if live is not None:
             # Without a mode, take() would gather into a buffer of its own first.
             W = xp.take(self.W, live, axis=0, out=buffers.W[: len(XT)], mode="clip")
-        xp.dot(XT.T, W, out=buffers.U)
+        self.begin(buffers, XT, W, lrs)
         if self.always_shift:
-            self._loop(buffers, rates, shift=True)
+            self._loop(buffers, rates, lrs, shift=True)
             log_sums = xp.log(buffers.sums[:, 0] * by_row)
         else:
-            log_sums = self._loop_on_host(buffers, rates, by_row, lambda: XT.T.dot(W, buffers.U))
-        W += xp.dot(XT, buffers.U, out=dW)
+            again = partial(self.begin, buffers, XT, W, lrs)
+            log_sums = self._loop_on_host(buffers, rates, lrs, by_row, again)
+        self.end(buffers, XT, W)
         if live is not None:
             self.W[live] = W
         return log_sums.sum(dtype="float64") - buffers.logits[buffers.rows, y].sum()
 
-    def _inputs(self, X: Array, buffers: _Buffers) -> tuple[Array | None, Array]:
+    def _inputs(self, X: Array, buffers: Buffers) -> tuple[Array | None, Array]:
         """Which rows of W take part, None for all, and the inputs with a last row of ones, X^T."""
         xp = self.xp
         if not self.only_live:
@@ -147,28 +171,36 @@ class WindowedStepper:
         return live, XT
 
     def _loop_on_host(
-        self, buffers: _Buffers, rates: list[float], by_row: Array, renew: Callable[[], object]
+        self,
+        buffers: Buffers,
+        rates: list[float],
+        lrs: Sequence[float],
+        by_row: Array,
+        begin: Callable[[], None],
     ) -> Array:
-        """_loop() without the shift, and again with it if exp() left its range.
+        """_loop() without the shift, and, from begin() on, with it if exp() left its range.
 
-        renew puts P into U again. Returns log(sum e) of each row.
+        Returns log(sum e) of each row.
         """
         xp = self.xp
         kept = [WT.copy() for WT in self.upper]
         with xp.errstate(all="ignore"):
-            self._loop(buffers, rates, shift=False)
+            self._loop(buffers, rates, lrs, shift=False)
             log_sums = xp.log(buffers.sums[:, 0] * by_row)
         if not -SAFE < log_sums.min() <= log_sums.max() < SAFE:  # true of NaN as well
             for WT, before in zip(self.upper, kept, strict=True):
                 WT[...] = before
-            renew()
-            self._loop(buffers, rates, shift=True)
+            begin()
+            self._loop(buffers, rates, lrs, shift=True)
             log_sums = xp.log(buffers.sums[:, 0] * by_row)
         return log_sums
 
-    def _loop(self, buffers: _Buffers, rates: list[float], *, shift: bool) -> None:
+    def _loop(
+        self, buffers: Buffers, rates: list[float], lrs: Sequence[float], *, shift: bool
+    ) -> None:
         """The part that must go batch by batch: Z[j], the layers above, U[j]."""
         xp, symmetric, constants = self.xp, buffers.symmetric, self.constants
+        update_above = self.update_above
         function, derivative = self.network.activation.function, self.network.activation.derivative
         exp, divide, subtract, multiply, add = (
             xp.exp, xp.divide, xp.subtract, xp.multiply, xp.add,
@@ -176,8 +208,8 @@ class WindowedStepper:
         K = len(self.onehot)
         # e @ divisor is every row's sum over the rate, K times over: dividing needs no broadcast.
         rate, divisor = rates[0], xp.full((K, K), 1 / rates[0], dtype=self.W.dtype)
-        for (g, u, P, Z0, up, logits, e, sums, target, d, down), rate_j in zip(
-            buffers.steps, rates, strict=True
+        for (g, u, P, Z0, up, logits, e, sums, target, d, down), rate_j, lr in zip(
+            buffers.steps, rates, lrs, strict=True
         ):
             if rate_j != rate:
                 rate = rate_j
@@ -202,10 +234,13 @@ class WindowedStepper:
                 d_out.dot(WT, back)
                 multiply(back_A, slope, d_in)
                 d_out_T.dot(A_ones, dWT)
-                add(WT, dWT, WT)
+                if update_above is None:
+                    add(WT, dWT, WT)
+            if update_above is not None:
+                update_above(buffers, lr)
 
 
-class _Buffers:
+class Buffers:
     """The arrays that a window of m batches of B rows needs, and each step's views of them."""
 
     def __init__(self, stepper: WindowedStepper, m: int, B: int):
@@ -235,6 +270,7 @@ class _Buffers:
                 (Z, A_ones[:, :-1], A_ones, slope, empty(*A_ones.shape), empty(*WT.shape))
             )
         Zs = [layer[0] for layer in layers]
+        self.dWTs = [layer[5] for layer in layers]
         self.steps = []
         for j in range(m):
             rows = slice(j * B, (j + 1) * B)

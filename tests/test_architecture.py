@@ -13,8 +13,8 @@ PACKAGE = Path(mlp_xp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the mathematics up: a module may import those before it, never one after it.
 ORDER = [
-    "errors", "functions", "backend", "network", "optimizers", "windowed", "threads", "config",
-    "datasets", "feed", "evaluation", "steps", "preparation", "training", "checkpoint",
+    "errors", "functions", "backend", "network", "optimizers", "windowed", "momentum", "threads",
+    "config", "datasets", "feed", "evaluation", "steps", "preparation", "training", "checkpoint",
     "parity", "doctor", "cli",
 ]  # fmt: skip
 MATHEMATICS = {"functions.py", "optimizers.py", "windowed.py"}

@@ -36,6 +36,7 @@ SETTINGS = {
     "sgd": {},
     "batches of 16": {"batch_size": 16, "lr": 0.05},
     "momentum": {"momentum": 0.9, "nesterov": True, "weight_decay": 1e-4, "lr": 0.02},
+    "momentum, windows of 8": {"batch_size": 8, "momentum": 0.9, "lr": 0.01},
     "adam": {"optimizer": "adam", "lr": 0.002, "clip_norm": 1.0, "standardise": True},
     "dropout": {"dropout": 0.3, "hidden": (7, 6), "label_smoothing": 0.1},
     "early stopping": {

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from mlp_xp import Config, Dataset, InputError, Network, Split, train
 from mlp_xp.backend import Backend, cpu
 from mlp_xp.functions import ACTIVATIONS
+from mlp_xp.momentum import coefficients
+from mlp_xp.optimizers import SGD
 from mlp_xp.training import Run
 from mlp_xp.windowed import WindowedStepper
 
@@ -55,22 +57,36 @@ def assert_equal(windowed, plain, backend: Backend, rtol: float = 1e-10) -> None
     activation=st.sampled_from(sorted(ACTIVATIONS)),
     schedule=st.sampled_from(["constant", "linear", "cosine"]),
     kind=st.sampled_from(["floats", "bytes"]),
+    sgd=st.sampled_from(
+        [
+            {},
+            {"momentum": 0.9},
+            {"weight_decay": 0.01},
+            {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1},
+        ]
+    ),
 )
 def test_equal_to_the_plain_step(
-    seed, rows, n_in, hidden, n_classes, batch_size, window, activation, schedule, kind
+    seed, rows, n_in, hidden, n_classes, batch_size, window, activation, schedule, kind, sgd
 ):
     data = make(np.random.default_rng(seed), rows, n_in, n_classes, kind)
     config = Config(
-        hidden=tuple(hidden), batch_size=batch_size, epochs=2, lr=0.05, activation=activation,
-        schedule=schedule, dtype="float64", seed=seed, window=window,
+        hidden=tuple(hidden), batch_size=batch_size, epochs=2, lr=0.02, activation=activation,
+        schedule=schedule, dtype="float64", seed=seed, window=window, **sgd,
     )  # fmt: skip
     assert_equal(*both(data, config, cpu()), cpu())
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 32, 40, 64])
-def test_every_backend_has_the_plain_steps_result(batch_size, dtype, backend: Backend, rng):
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_every_backend_has_the_plain_steps_result(
+    batch_size, momentum, dtype, backend: Backend, rng
+):
     data = make(rng, 2 * batch_size + 150, 10, 4, "bytes")
-    config = Config(hidden=(7, 6), batch_size=batch_size, epochs=1, lr=0.05, dtype=dtype, window=3)
+    config = Config(
+        hidden=(7, 6), batch_size=batch_size, epochs=1, lr=0.02, dtype=dtype, window=3,
+        momentum=momentum, weight_decay=momentum / 100,
+    )  # fmt: skip
     assert_equal(*both(data, config, backend), backend, 1e-10 if dtype == "float64" else 1e-5)
 
 
@@ -90,6 +106,25 @@ def test_logits_beyond_the_range_of_exp(batch_size, size, backend: Backend, rng)
         networks.append(train(data, config, backend, network=network))
     assert networks[0].history[0].loss > 10
     assert_equal(*networks, backend)
+
+
+def test_coefficients_are_what_sgd_does_to_numbers(rng):
+    """With W, V and each gradient a number, optimizers.SGD must reach the same sums."""
+    lrs, gradients = rng.uniform(0.01, 0.5, 9), rng.standard_normal(9)
+    for sgd in ((0.9, False, 0.0), (0.7, True, 0.3), (0.0, False, 0.2)):
+        optimizer, W = SGD(*sgd), np.array([1.5])
+        weights, velocity = coefficients(lrs, *sgd)
+        begin = [1.5, 0.0]
+        if sgd[0]:
+            begin[1] = 0.7
+            optimizer.keep_in({"velocity": [np.array([0.7])]})
+        for j, (lr, gradient) in enumerate(zip(lrs, gradients, strict=True)):
+            assert W[0] == pytest.approx(weights[j] @ [*begin, *gradients], rel=1e-12)
+            optimizer.step([W], [np.array([gradient])], lr)
+        assert W[0] == pytest.approx(weights[-1] @ [*begin, *gradients], rel=1e-12)
+        if sgd[0]:
+            kept = optimizer.state()["velocity.0"][0]
+            assert kept == pytest.approx(velocity @ [*begin, *gradients], rel=1e-12)
 
 
 def test_a_loss_that_is_not_finite_is_still_seen(backend: Backend, rng):
@@ -112,7 +147,7 @@ def test_the_networks_layers_are_the_steppers_own_arrays(backend: Backend):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"optimizer": "adam"}, "another optimizer"),
+        ({"optimizer": "adam"}, "the optimizer adam"),
         ({"output": "sigmoid"}, "the output sigmoid"),
         ({"dropout": 0.1}, "dropout"),
         ({"clip_norm": 1.0}, "clip_norm"),
