@@ -107,14 +107,18 @@ def save_run(run: Run, path: Path) -> None:
     _write(path, arrays, about, "checkpoint")
 
 
-def restore_run(run: Run, path: Path) -> None:
-    """Take the run up where save_run() left it. Raises InputError if that was another run."""
+def restore_run(run: Run, path: Path) -> str:
+    """Take the run up where save_run() left it; returns the device that it was on.
+
+    Raises InputError if that was another run.
+    """
     arrays, about = _read(path, "checkpoint")
     try:
         run.restore(arrays, about)
+        return str(about["device"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged checkpoint ({error!r}); start the run anew") from error
 
 

@@ -37,6 +37,8 @@ def predict(network: Network, X: NDArray[Any]) -> NDArray[np.floating]:
     The probability of each class, which add up to 1; of each label; or the numbers. X as a data
     set holds it. Raises InputError for rows of another length than the network's inputs.
     """
+    if len(X) == 0:
+        raise InputError("there are no rows to predict")
     to_host = network.backend.to_host
     return np.concatenate(
         [

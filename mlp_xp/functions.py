@@ -274,10 +274,14 @@ class Output:
 
     loss: Callable[..., tuple[Array, Array]]
     predict: Callable[..., Array]
+    target: str
+    """What the data's y must be: `classes`, `binary` or `numbers`, see datasets.load()."""
 
 
 OUTPUTS = {
-    "softmax": Output(softmax_cross_entropy, softmax),  # one class of K
-    "sigmoid": Output(sigmoid_cross_entropy, sigmoid),  # K labels, any number of them true
-    "identity": Output(squared_error, identity),  # regression to K numbers
+    "softmax": Output(softmax_cross_entropy, softmax, "classes"),  # one class of K
+    "sigmoid": Output(
+        sigmoid_cross_entropy, sigmoid, "binary"
+    ),  # K labels, any number of them true
+    "identity": Output(squared_error, identity, "numbers"),  # regression to K numbers
 }

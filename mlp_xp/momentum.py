@@ -59,9 +59,9 @@ class MomentumStepper(WindowedStepper):
         # Weights of dead inputs move as well, and a window is never taken twice.
         self.only_live, self.always_shift = False, True
         self.optimizer = optimizer
-        self.V = 0 * self.W
         self.above = SGD(optimizer.momentum, optimizer.nesterov, optimizer.weight_decay)
         if optimizer.momentum:
+            self.V = 0 * self.W
             above = [0 * WT for WT in self.upper]
             self.above.keep_in({"velocity": above})
             views = [part for V in [self.V, *(VT.T for VT in above)] for part in (V[:-1], V[-1])]
@@ -102,8 +102,10 @@ class MomentumStepper(WindowedStepper):
                 total += float(numbers[1]) * self.V
             return total
 
-        weights, velocity = after(self.last), after(self.velocity)
-        W[...], self.V[...] = weights, velocity
+        weights = after(self.last)
+        if self.optimizer.momentum:
+            self.V[...] = after(self.velocity)
+        W[...] = weights
         self.optimizer.steps += buffers.m
 
     def update_above(self, buffers: Buffers, lr: float) -> None:

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from mlp_xp.backend import Backend
 from mlp_xp.config import Config
 from mlp_xp.datasets import Dataset
-from mlp_xp.functions import scale_inputs
-from mlp_xp.network import Network
-from mlp_xp.training import train
+from mlp_xp.training import Run, train
 
 # The largest difference allowed, relative to the largest value of an array. Sums in another order
 # move float32 weights apart by 4e-8 in 100 steps, but by 5e-2 in 5,000, when a unit of a ReLU
@@ -44,18 +42,10 @@ def trace(backend: Backend, data: Dataset, config: Config) -> Trace:
     The weights as they begin; activations, loss and every gradient of the first batch of rows; the
     loss of each epoch; the weights at the end.
     """
-    network = Network.initialise(
-        backend,
-        (data.n_features, *config.hidden, data.n_classes),
-        activation=config.activation,
-        output=config.output,
-        init=config.init,
-        seed=config.seed,
-        dtype=config.dtype,
-    )
+    network = Run(data, config, backend).network
     X = backend.to_device(data.train.X[: config.batch_size])
     y = backend.to_device(data.train.y[: config.batch_size])
-    A, Z = network.forward(scale_inputs(network.xp, X, config.dtype))
+    A, Z = network.forward(network.prepare(X))
     loss, dlogits = network.output.loss(network.xp, Z[-1], y)
     stages = {
         "initial weights": network.parameters(),

@@ -98,7 +98,10 @@ def fit_standardisation(
             yield scale_inputs(np, X[part if rows is None else rows[part]], "float64")
 
     count = len(X) if rows is None else len(rows)
-    mean = sum((chunk.sum(axis=0) for chunk in chunks()), np.zeros(X.shape[1])) / count
-    squares = sum((((chunk - mean) ** 2).sum(axis=0) for chunk in chunks()), np.zeros(X.shape[1]))
+    zero = np.zeros(X.shape[1])
+    # From the first row on, so that an input that never changes is exactly 0 and stays so.
+    first = scale_inputs(np, X[:1] if rows is None else X[rows[:1]], "float64")[0]
+    offset = sum(((chunk - first).sum(axis=0) for chunk in chunks()), zero) / count
+    squares = sum((((chunk - first - offset) ** 2).sum(axis=0) for chunk in chunks()), zero)
     deviation = np.sqrt(squares / count)
-    return mean, np.where(deviation > 0, deviation, 1.0)
+    return first + offset, np.where(deviation > 0, deviation, 1.0)

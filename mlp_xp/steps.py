@@ -49,7 +49,7 @@ def choose_stepper(
     """
     obstacles = {
         f"the optimizer {config.optimizer}": not isinstance(optimizer, SGD),
-        f"the output {config.output}": config.output != "softmax",
+        f"the output {network.output_name}": network.output_name != "softmax",
         "dropout": config.dropout > 0,
         "clip_norm": config.clip_norm is not None,
         "label_smoothing": config.label_smoothing > 0,

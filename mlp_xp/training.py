@@ -94,10 +94,13 @@ class Run:
             )
         self.train_rows, self.validation = hold_out(data, config)
         self.network = network or self._new_network(backend)
+        self._check_fit()
         self.optimizer = new_optimizer(config)
         self.plateau = ReduceOnPlateau(config.lr_factor, config.lr_patience)
         split = data.train
         weights = row_weights(data, config, self.train_rows)
+        if weights is not None:
+            weights = weights.astype(self.network.dtype)
         arrays = [split.X, split.y] if weights is None else [split.X, split.y, weights]
         self.feed = Feed(backend, *arrays, device_memory=device_memory)
         self.stepper = choose_stepper(
@@ -125,6 +128,20 @@ class Run:
         if config.standardise:
             network.standardise(*fit_standardisation(self.data.train.X, self.train_rows))
         return network
+
+    def _check_fit(self) -> None:
+        """Raise InputError unless the data has what the network takes and gives."""
+        network, data = self.network, self.data
+        if network.output.target != data.target:
+            raise InputError(
+                f"{data.name}: the output {network.output_name} needs targets that are "
+                f"{network.output.target}, these are {data.target}"
+            )
+        if (network.sizes[0], network.sizes[-1]) != (data.n_features, data.n_classes):
+            raise InputError(
+                f"{data.name}: {data.n_features} inputs and {data.n_classes} outputs, but the "
+                f"network has {network.sizes[0]} and {network.sizes[-1]}"
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -241,6 +258,7 @@ class Run:
         return {name: np.ascontiguousarray(to_host(array)) for name, array in arrays.items()}, {
             "config": self.config.to_dict(),
             "data": self.fingerprint,
+            "device": self.network.backend.device,
             "history": [list(epoch) for epoch in self.history],
             "rows": self.rows,
             "loss_sum": self.loss_sum,

@@ -32,6 +32,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlp_xp.errors import InputError
 from mlp_xp.functions import Array, scale_inputs
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class WindowedStepper:
         self.upper = [xp.ascontiguousarray(W.T) for W in upper]
         for layer, W in zip(network.layers, [first] + [WT.T for WT in self.upper], strict=True):
             layer.W, layer.b = W[:-1], W[-1]
+        self.dW = xp.empty_like(first)
+        self.live_W: Array = xp.empty_like(first) if self.only_live else None
+        self.first_W = network.layers[0].W
         self.onehot = xp.eye(network.sizes[-1], dtype=network.dtype)
         constants = network.activation.constants
         self.constants = [xp.asarray(value, dtype=network.dtype) for value in constants]
@@ -89,6 +93,8 @@ class WindowedStepper:
         self, X: Array, y: Array, weights: None, lrs: Sequence[float], rng: object
     ) -> Array:
         """Take the steps of one segment; see steps.Stepper."""
+        if self.network.layers[0].W is not self.first_W:
+            raise InputError("another Run has taken over this network since; train in one of them")
         xp, B = self.xp, self.batch_size
         rates = [self.rate(lr, B) for lr in lrs]
         if len(X) % B:
@@ -118,7 +124,7 @@ class WindowedStepper:
 
     def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
         """W as it is after the window's last step."""
-        W += self.xp.dot(XT, buffers.U, out=buffers.dW[: len(XT)])
+        W += self.xp.dot(XT, buffers.U, out=self.dW[: len(XT)])
 
     def _window(
         self,
@@ -144,7 +150,7 @@ class WindowedStepper:
         W = self.W
         if live is not None:
             # Without a mode, take() would gather into a buffer of its own first.
-            W = xp.take(self.W, live, axis=0, out=buffers.W[: len(XT)], mode="clip")
+            W = xp.take(self.W, live, axis=0, out=self.live_W[: len(XT)], mode="clip")
         self.begin(buffers, XT, W, lrs)
         if self.always_shift:
             self._loop(buffers, rates, lrs, shift=True)
@@ -255,7 +261,7 @@ class Buffers:
         self.XT = xp.ones((len(W), K), dtype=W.dtype)  # transposed: a row for each input
         self.seen = xp.ones(len(W), dtype=bool)  # which inputs are live; the bias always is
         self.G = [empty(K, K)] if self.symmetric else [empty(B, j * B) for j in range(m)]
-        self.U, self.W, self.dW = empty(K, W.shape[1]), empty(*W.shape), empty(*W.shape)
+        self.U = empty(K, W.shape[1])
         self.logits, self.targets = empty(K, n_out), empty(K, n_out)
         self.e, self.sums = empty(K, n_out), empty(K, n_out)
         self.rows, self.block = xp.arange(K), xp.arange(m)

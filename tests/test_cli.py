@@ -134,6 +134,42 @@ def test_evaluate(place):
     ]
 
 
+def test_a_run_is_evaluated_on_its_own_data(place):
+    (place / "elsewhere").mkdir(exist_ok=True)
+    done = run("evaluate", place / "run", folder=place / "elsewhere")
+    assert re.match(r"test accuracy 100\.00%  loss \d\.\d{4}  rows 40\n", done.stdout), done.stderr
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(place):
+    folder = place / "crowd"
+    folder.mkdir()
+    options = ("--data", place / "bars.npz", "--epochs", 1, "--quiet", "--device", "cpu")
+    command = [sys.executable, "-m", "mlp_xp", "train", *map(str, options)]
+    env = {**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)}
+    crowd = [subprocess.Popen(command, cwd=folder, env=env, stdout=-3) for _ in range(4)]
+    assert [process.wait() for process in crowd] == [0] * 4
+    assert len(list((folder / "runs").iterdir())) == 4
+
+
+def test_output_that_cannot_be_written_is_one_line(place):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mlp_xp", "evaluate", "run"],
+            cwd=place, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "mlp_xp: error: standard output: No space left on device\n"
+
+
+def test_suffixes_may_be_capitals(place):
+    (place / "BARS.NPZ").write_bytes((place / "bars.npz").read_bytes())
+    done = run("evaluate", "run", "--data", "BARS.NPZ", folder=place)
+    assert done.stdout.startswith("test accuracy 100.00%"), done.stderr
+
+
 def test_predict_reads_arrays_and_pictures(place):
     digit = np.zeros((4, 4), dtype=np.uint8)
     digit[1] = 230
@@ -164,7 +200,7 @@ def test_predict_reads_arrays_and_pictures(place):
         (["train", "--data", "bars.npz", "--lr", "nan"], "lr is nan"),
         (["evaluate", "absent"], "absent: "),
         (["evaluate", "bars.npz"], "not a model"),
-        (["evaluate", "run"], "takes 16 inputs, the data has 784"),
+        (["evaluate", "run", "--data", "mnist"], "takes 16 inputs, the data has 784"),
         (["predict", "run", "printed"], "printed: predict reads .npy"),
         (["predict", "run", "absent.npy"], "No such file"),
         (["teach"], "invalid choice"),

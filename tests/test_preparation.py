@@ -94,6 +94,19 @@ def test_standardisation_equals_scikit_learns(data, rows, kind, rng):
     np.testing.assert_allclose(deviation, scaler.scale_, rtol=1e-10)
 
 
+def test_an_input_that_never_changes_becomes_zero():
+    X = np.full((1000, 1), 0.1)  # whose mean, summed up, isn't 0.1
+    mean, deviation = fit_standardisation(X, None)
+    assert (mean[0], deviation[0]) == (0.1, 1.0)
+
+
+def test_data_that_does_not_fit_the_network_is_refused(data, backend: Backend):
+    with pytest.raises(InputError, match="needs targets that are numbers, these are classes"):
+        Run(data, Config(output="identity"), backend)
+    with pytest.raises(InputError, match="5 inputs and 3 outputs, but the network has 4 and 3"):
+        Run(data, Config(), backend, Network.initialise(backend, (4, 3)))
+
+
 def test_a_standardised_network_learns_and_keeps_its_inputs(data, backend: Backend, tmp_path):
     config = Config(hidden=(8,), epochs=20, lr=0.5, standardise=True, validation=0.2)
     network, history = train_network(data, config, backend)

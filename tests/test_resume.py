@@ -215,6 +215,23 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(place):
     ).read_bytes()
 
 
+def test_a_new_run_takes_up_no_stray_checkpoint(place):
+    (place / "stray").mkdir()
+    (place / "stray" / "checkpoint.safetensors").write_bytes(b"of another run")
+    _, err = finish(start(*TRAIN, "--out", "stray", folder=place), status=2)
+    assert "already holds a run (checkpoint.safetensors)" in err
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(place):
+    (place / "early").mkdir()
+    (place / "early" / "config.json").write_bytes((place / "whole" / "config.json").read_bytes())
+    _, err = finish(start("--resume", "early", folder=place))
+    assert "early has no checkpoint yet: it begins anew" in err
+    assert (place / "early" / "model.safetensors").read_bytes() == (
+        place / "whole" / "model.safetensors"
+    ).read_bytes()
+
+
 def test_what_cannot_be_resumed_says_why(place):
     (place / "empty").mkdir()
     for arguments, words in (

@@ -144,6 +144,21 @@ def test_the_networks_layers_are_the_steppers_own_arrays(backend: Backend):
     assert (backend.to_host(network.layers[0].b) == 1).all()
 
 
+def test_a_window_of_1_is_the_plain_step(rng):
+    data = make(rng, 20, 3, 3, "floats")
+    assert not isinstance(Run(data, Config(window=1), cpu()).stepper, WindowedStepper)
+
+
+def test_a_network_has_one_run_at_a_time(rng):
+    data = make(rng, 20, 3, 3, "floats")
+    network = Network.initialise(cpu(), (3, 3))
+    first, second = (Run(data, Config(epochs=1), cpu(), network) for _ in range(2))
+    with pytest.raises(InputError, match="another Run has taken over this network"):
+        first.go()
+    second.go()
+    assert second.network.layers[0].W is network.layers[0].W
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -157,7 +172,9 @@ def test_the_networks_layers_are_the_steppers_own_arrays(backend: Backend):
 )
 def test_a_window_that_cannot_be_is_refused(settings, words, rng):
     data = make(rng, 20, 3, 3, "floats")
+    if "output" in settings:
+        several = Split(data.train.X, np.eye(3, dtype=np.float32)[data.train.y])
+        data = replace(data, train=several, target="binary")
     with pytest.raises(InputError, match=f"a window of 4 doesn't go with {words}"):
         Run(data, Config(window=4, **settings), cpu())
     assert not isinstance(Run(data, Config(**settings), cpu()).stepper, WindowedStepper)
-    assert not isinstance(Run(data, Config(window=1), cpu()).stepper, WindowedStepper)

@@ -26,7 +26,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status: 0, 2 for a wrong input, 130 after Ctrl-C."""
+    """Run one command; returns its exit status.
+
+    0; 2 for a wrong input, 3 for a device that failed; 130 after Ctrl-C, 143 after SIGTERM, 141
+    if nobody reads what is printed.
+    """
     parser = _Parser(
         prog="mlp_xp",
         description="A multi-layer perceptron written out in full, on NumPy and on CuPy.",
@@ -34,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"mlp_xp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").partition("\n")[0].replace("%", "%%")
-        command = commands.add_parser(name, help=summary, description=summary)
+        summary = (module.__doc__ or "").partition("\n")[0]
+        command = commands.add_parser(name, help=summary.replace("%", "%%"), description=summary)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     given = parser.parse_args(arguments)
@@ -52,12 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output is gone, as with `| head`: nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
     except OSError as error:
-        if error.filename is None:
-            raise
-        told = InputError(f"{error.filename}: {error.strerror}")
+        if error.filename is None:  # no file of ours: what is printed can't be written
+            _drop_output()
+        told = InputError(f"{error.filename or 'standard output'}: {error.strerror}")
         print(f"mlp_xp: error: {told}", file=sys.stderr)
         return InputError.status
     return status
+
+
+def _drop_output() -> None:
+    """Have what is still to be printed go nowhere, or Python's own end would fail at it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

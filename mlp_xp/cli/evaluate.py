@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mlp_xp import checkpoint
-from mlp_xp.cli import device
-from mlp_xp.cli.settings import OUTPUT_TARGETS
+from mlp_xp.cli import device, settings
+from mlp_xp.cli.settings import CONFIG, Source
 from mlp_xp.datasets import load
 from mlp_xp.evaluation import evaluate
 
@@ -18,7 +18,7 @@ from mlp_xp.evaluation import evaluate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `evaluate`."""
     parser.add_argument("model", type=Path, help="a model.safetensors, or the folder of a run")
-    parser.add_argument("--data", default="mnist", help="as for train (mnist)")
+    parser.add_argument("--data", help="as for train (what the run was trained on, or mnist)")
     parser.add_argument("--label", help="a table's column of labels (the last)")
     device.add_arguments(parser)
 
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Load the model and the data, and print how well they go together."""
     network = checkpoint.load(arguments.model, device.choose(arguments).backend)
-    data = load(
-        arguments.data,
-        label=arguments.label,
-        target=OUTPUT_TARGETS[network.output_name],
-        classes=network.classes,
-    )
-    which, split = ("test", data.test) if data.test else ("train", data.train)
+    source = Source(arguments.data or "mnist", arguments.label)
+    if arguments.data is None and (arguments.model / CONFIG).exists():
+        own, _ = settings.parse(settings.read(arguments.model / CONFIG))
+        source = Source(own.data, arguments.label or own.label)
+    target = network.output.target
+    data = load(source.data, label=source.label, target=target, classes=network.classes)
+    which, split = data.scored
     result = evaluate(network, split)
     accuracy = "" if result.accuracy is None else f"accuracy {result.accuracy:.2%}  "
     print(f"{which} {accuracy}loss {result.loss:.4f}  rows {len(split)}")

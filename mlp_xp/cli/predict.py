@@ -58,16 +58,16 @@ def _said(network: Network, values: NDArray[np.floating]) -> str:
 
 def _rows(path: Path, n_inputs: int, leave_out: str | None) -> NDArray[Any]:
     """The rows (N, n_inputs) of one file, checked."""
-    is_table = path.suffix in table.FORMATS
+    is_table = path.suffix.lower() in table.FORMATS
     if leave_out is not None and not is_table:
         raise InputError(f"{path}: has no named columns, so --label {leave_out} names nothing")
     if is_table:
         X = table.read_rows(path, leave_out)
-    elif path.suffix == ".png":
+    elif path.suffix.lower() == ".png":
         X = _picture(path, n_inputs)
-    elif path.suffix == ".npy":
+    elif path.suffix.lower() == ".npy":
         X = npz.map_array(path)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         (X,) = npz.read(path, lambda names: _only(names, path)).values()
     else:
         raise InputError(f"{path}: predict reads .npy, .npz, .csv, .tsv, .parquet and .png files")

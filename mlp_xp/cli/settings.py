@@ -11,6 +11,7 @@ from typing import Any
 from mlp_xp.config import CHOICES, PRESETS, RANGES, Config
 from mlp_xp.datasets import Dataset, load
 from mlp_xp.errors import InputError
+from mlp_xp.functions import OUTPUTS
 
 HELP = {
     "hidden": "widths of the hidden layers, with commas between them",
@@ -40,7 +41,7 @@ HELP = {
     "dtype": "of all that is computed",
     "window": "batches whose first-layer updates are applied together; 1: the plain step",
 }
-OUTPUT_TARGETS = {"softmax": "classes", "sigmoid": "binary", "identity": "numbers"}
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,30 @@ class Source:
 
     def resolved(self) -> Source:
         """The same with absolute paths, so that it can be read from any folder."""
-        data = self.data if self.data == "mnist" else str(Path(self.data).resolve())
-        other = self.validation_data and str(Path(self.validation_data).resolve())
-        return replace(self, data=data, validation_data=other)
+        other = self.validation_data and _absolute(self.validation_data)
+        return replace(self, data=_absolute(self.data), validation_data=other)
 
     def load(self, config: Config) -> Dataset:
         """The data set, with targets as the configuration's output needs them."""
-        target = OUTPUT_TARGETS[config.output]
+        target = OUTPUTS[config.output].target
         data = load(self.data, target=target, label=self.label)
         if self.validation_data is None:
             return data
         classes = data.class_names
         other = load(self.validation_data, target=target, label=self.label, classes=classes)
-        if other.n_features != data.n_features or other.n_classes > data.n_classes:
+        more = other.n_classes > data.n_classes
+        if target != "classes":
+            more = other.n_classes != data.n_classes
+        if other.n_features != data.n_features or more:
             raise InputError(
                 f"{self.validation_data}: {other.n_features} inputs and {other.n_classes} outputs, "
                 f"but {self.data} has {data.n_features} and {data.n_classes}"
             )
         return replace(data, validation=other.train)
+
+
+def _absolute(source: str) -> str:
+    return source if source == "mnist" else str(Path(source).resolve())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,14 @@
-"""Train a network; without options, on MNIST to over 98 % in a few seconds."""
+"""Train a network; without options, on MNIST to over 98 %."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import platform
 import re
+import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -20,7 +22,7 @@ from mlp_xp import checkpoint
 from mlp_xp.backend import Resolution
 from mlp_xp.checkpoint import CHECKPOINT, MODEL, Saver
 from mlp_xp.cli import device, settings
-from mlp_xp.cli.settings import Source
+from mlp_xp.cli.settings import CONFIG, Source
 from mlp_xp.cli.watch import Metrics, Reporter, Stop, Stopped
 from mlp_xp.config import Config
 from mlp_xp.errors import InputError
@@ -28,7 +30,8 @@ from mlp_xp.evaluation import evaluate
 from mlp_xp.feed import parse_bytes
 from mlp_xp.training import Run
 
-METRICS, CONFIG = "metrics.jsonl", "config.json"
+METRICS = "metrics.jsonl"
+LARGE = 2**30  # bytes whose fingerprint takes longer than a checkpoint may
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -78,9 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     training = Run(data, config, resolution.backend, device_memory=arguments.device_memory)
     if not arguments.resume:
         folder = _new_folder(arguments.out, data.name, source, config)
+    else:
+        _restore(training, folder)
     metrics = Metrics(folder / METRICS)
-    if (folder / CHECKPOINT).exists():
-        checkpoint.restore_run(training, folder / CHECKPOINT)
     metrics.rewind(len(training.history))
     metrics.write("resume" if arguments.resume else "start", **_start_record(training, resolution))
     if not arguments.quiet:
@@ -88,9 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _train(training, folder, metrics, arguments)
     except Stopped as stopped:
+        command = ["python", "-m", "mlp_xp", "train", "--resume", str(folder)]
+        command += [] if arguments.device == "auto" else ["--device", arguments.device]
         print(
             f"mlp_xp: stopped in epoch {training.epoch} after {training.rows} rows; go on with: "
-            f"python -m mlp_xp train --resume {folder}",
+            f"{shlex.join(command)}",
             file=sys.stderr,
         )
         return 128 + stopped.signum
@@ -99,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(training: Run, folder: Path, metrics: Metrics, arguments: argparse.Namespace) -> None:
+    if training.data.train.X.nbytes > LARGE:
+        _ = training.fingerprint  # it takes its time: before the first checkpoint waits for it
     saver = Saver(folder / CHECKPOINT, **arguments.checkpoint_every)
     with Reporter(training, metrics, quiet=arguments.quiet) as reporter, Stop(saver) as stop:
         training.go([reporter, saver, stop])
@@ -106,8 +113,7 @@ def _train(training: Run, folder: Path, metrics: Metrics, arguments: argparse.Na
 
 def _finish(training: Run, folder: Path, metrics: Metrics, *, quiet: bool) -> None:
     """Model, test, and only then away with the checkpoint: a kill in between can be resumed."""
-    data = training.data
-    which, split = ("test", data.test) if data.test else ("train", data.train)
+    which, split = training.data.scored
     result = evaluate(training.network, split)
     if not math.isfinite(result.loss):
         raise InputError(
@@ -138,17 +144,46 @@ def _taken_up(folder: Path, arguments: argparse.Namespace) -> tuple[Source, Conf
     return settings.parse(settings.read(folder / CONFIG))
 
 
+def _restore(training: Run, folder: Path) -> None:
+    """Take up the folder's checkpoint, if there is one, and say what isn't as it was."""
+    if not (folder / CHECKPOINT).exists():
+        print(f"mlp_xp: {folder} has no checkpoint yet: it begins anew", file=sys.stderr)
+        return
+    device_before = checkpoint.restore_run(training, folder / CHECKPOINT)
+    device_now = training.network.backend.device
+    if device_before != device_now:
+        print(
+            f"mlp_xp: warning: this run was on {device_before} and goes on on {device_now}: "
+            "its results will be the same up to rounding, not bit for bit",
+            file=sys.stderr,
+        )
+
+
 def _new_folder(out: Path | None, name: str, source: Source, config: Config) -> Path:
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    taken = [entry for entry in (MODEL, METRICS, CONFIG) if (folder / entry).exists()]
-    if taken:
+    taken = [e for e in (MODEL, METRICS, CONFIG, CHECKPOINT) if (folder / e).exists()]
+    if out and taken:
         raise InputError(f"{folder}: already holds a run ({taken[0]}); name another folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if out is None:
+            folder = _numbered(folder)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: can't be made: {error.strerror}; choose --out") from error
     values = {**asdict(source.resolved()), **config.to_dict()}
     checkpoint.write_whole(folder / CONFIG, (json.dumps(values, indent=2) + "\n").encode())
+    return folder
+
+
+def _numbered(folder: Path) -> Path:
+    """A new folder of that name, or of it and the first number that is free."""
+    for number in itertools.count(2):
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            folder = folder.with_name(f"{folder.name.partition('_')[0]}_{number}")
     return folder
 
 

@@ -18,7 +18,7 @@ from mlp_xp.training import Callback, Run
 
 
 class Metrics:
-    """metrics.jsonl: a line of JSON for each record, on the disk as soon as it is written."""
+    """metrics.jsonl: a line of JSON for each record, in the file as soon as it is written."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -34,9 +34,10 @@ class Metrics:
     def rewind(self, epochs: int) -> None:
         """Take back the records of epochs after the first `epochs`, and of the test."""
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            text = self.path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return
+        lines = text.splitlines(keepends=True)
         write_whole(self.path, "".join(x for x in lines if _is_before(x, epochs)).encode())
 
 
@@ -44,6 +45,8 @@ def _is_before(line: str, epochs: int) -> bool:
     """Whether a line is a whole record, and one that a run after so many epochs has written."""
     try:
         record = json.loads(line)
+        if not line.endswith("\n"):
+            return False
         return record["record"] in ("start", "resume") or record["epoch"] <= epochs
     except (ValueError, LookupError, TypeError):
         return False

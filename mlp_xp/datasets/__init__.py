@@ -44,7 +44,7 @@ def load(
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; --data takes mnist or a path")
-        is_table = path.suffix in table.FORMATS or (
+        is_table = path.suffix.lower() in table.FORMATS or (
             path.is_dir() and table.find(path, "train") is not None
         )
         if label is not None and not is_table:
@@ -59,9 +59,9 @@ def load(
 def _arrays(path: Path) -> Parts:
     if path.is_dir():
         return npz.load_folder(path) if any(path.glob("*.npy")) else idx.load(path)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz.load(path)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         raise InputError(f"{path}: one array is no data set; give the folder with X.npy and y.npy")
     raise InputError(
         f"{path}: not a data set; use .npz, .csv, .tsv or .parquet, or a folder of IDX or .npy"

@@ -43,7 +43,7 @@ def blocks(
     """
     parse = partial(
         np.loadtxt,
-        delimiter=DELIMITERS[path.suffix],
+        delimiter=DELIMITERS[path.suffix.lower()],
         comments=None,
         quotechar='"',
         converters=None if coded < 0 else {coded: code},
@@ -97,7 +97,7 @@ def _batch(lines: Iterator[str]) -> list[str]:
 
 def _fields(file: TextIO, path: Path) -> Iterator[list[str]]:
     """Each line's fields, the slow way that knows where it is."""
-    reader = csv.reader(_lines(file, path), delimiter=DELIMITERS[path.suffix], strict=True)
+    reader = csv.reader(_lines(file, path), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
     try:
         yield from reader
     except csv.Error as error:

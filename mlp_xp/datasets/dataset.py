@@ -67,6 +67,11 @@ class Dataset:
         """Inputs a row, n."""
         return int(self.train.X.shape[1])
 
+    @property
+    def scored(self) -> tuple[str, Split]:
+        """What a network is judged by: `test` and the test rows, or else `train` and those."""
+        return ("test", self.test) if self.test else ("train", self.train)
+
     def fingerprint(self) -> str:
         """128 bits of BLAKE2b, in hex, over every value, shape and dtype, and the classes' names.
 

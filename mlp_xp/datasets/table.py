@@ -122,7 +122,7 @@ def _in_order(codes: _Codes, where: str) -> tuple[str, ...]:
 
 def _header(path: Path) -> list[str]:
     """The names of the columns, each of which has one."""
-    header: list[str] = FORMATS[path.suffix].header(path)
+    header: list[str] = FORMATS[path.suffix.lower()].header(path)
     if not header or "" in header:
         where = f"column {header.index('') + 1}" if header else "the table"
         raise InputError(
@@ -155,7 +155,7 @@ def _gather(
     """All rows, (N, columns): float32 if that loses nothing, else float64."""
     parts: list[NDArray[np.floating]] = []
     size = 0
-    for rows in FORMATS[path.suffix].blocks(path, header, wanted, coded, code):
+    for rows in FORMATS[path.suffix.lower()].blocks(path, header, wanted, coded, code):
         with np.errstate(over="ignore"):
             small = rows.astype(np.float32)
         parts.append(small if np.array_equal(small, rows) else rows.astype(np.float64))
