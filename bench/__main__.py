@@ -2,7 +2,7 @@
 
 Each peer runs in a process of its own, one after the other in turn, on the same cores and as many
 threads. Nothing else should run beside it. Without --quick the results go to bench/results/, as
-JSON and as a picture.
+JSON and as a picture; a second call of the same day replaces there what it measures.
 """
 
 from __future__ import annotations
@@ -125,6 +125,23 @@ def run(chosen: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     return found
 
 
+def update(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Of one machine and day, what was measured last: workload by workload, curve by curve."""
+
+    def place(result: dict[str, Any]) -> tuple[int, int]:
+        names = [workload.name for workload in WORKLOADS]
+        return names.index(result["workload"]), result["threads"]
+
+    results = {place(result): result for result in before["results"] + found["results"]}
+    roofs = {str(threads): roof for threads, roof in found["roofline"].items()}
+    return {
+        **found,
+        "roofline": before["roofline"] | roofs,
+        "results": [results[key] for key in sorted(results)],
+        "curves": before["curves"] | found["curves"],
+    }
+
+
 def main() -> None:
     chosen = arguments()
     with TemporaryDirectory() as scratch:
@@ -134,6 +151,8 @@ def main() -> None:
         return
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{found['date']}-{machine.slug()}.json"
+    if path.exists():
+        found = update(json.loads(path.read_text(encoding="utf-8")), found)
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"wrote {path}")
     try:

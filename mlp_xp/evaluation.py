@@ -93,8 +93,10 @@ def _logits(
 ) -> Iterator[tuple[slice | NDArray[np.int64], Array]]:
     """Batch by batch: which rows, and their logits (B, K) on the device."""
     count = len(X) if rows is None else len(rows)
+    # Bytes become numbers in an array that is made once: a new one costs as much as the filling.
+    space = network.xp.empty((BATCH, X.shape[1]), dtype=network.dtype)
     for start in range(0, count, BATCH):
         part = slice(start, min(start + BATCH, count))
         used = part if rows is None else rows[part]
         batch = network.backend.to_device(X[used])
-        yield used, network.logits(network.prepare(batch))
+        yield used, network.logits(network.prepare(batch, space[: len(batch)]))

@@ -79,7 +79,7 @@ class MomentumStepper(WindowedStepper):
         )
         self.last, self.velocity = weights[-1], velocity
         before = xp.asarray(weights[:-1], dtype=W.dtype)
-        xp.dot(XT.T, W, out=buffers.U)
+        self.product(XT.T, W, buffers.U)
         buffers.U *= xp.repeat(before[:, 0], B)[:, None]
         if optimizer.momentum:
             buffers.U += xp.dot(XT.T, self.V) * xp.repeat(before[:, 1], B)[:, None]

@@ -113,12 +113,15 @@ class Network:
             to_device(deviation.astype(self.dtype)),
         )
 
-    def prepare(self, X: Array) -> Array:
-        """Rows as a data set holds them, (B, n_in), as the first layer takes them."""
-        X = scale_inputs(self.xp, X, str(self.dtype))
+    def prepare(self, X: Array, out: Array | None = None) -> Array:
+        """Rows as a data set holds them, (B, n_in), as the first layer takes them.
+
+        out (B, n_in), in the network's dtype, may receive them.
+        """
+        X = scale_inputs(self.xp, X, str(self.dtype), out)
         if self.standardisation is not None:
             mean, deviation = self.standardisation
-            X = X - mean
+            X = self.xp.subtract(X, mean, out=out)
             X /= deviation
         return X
 

@@ -22,7 +22,8 @@ from mlp_xp.network import Network
 from mlp_xp.optimizers import OPTIMIZERS, Optimizer, ReduceOnPlateau, learning_rate_factors
 from mlp_xp.preparation import fit_standardisation, hold_out, row_weights
 from mlp_xp.steps import choose_stepper
-from mlp_xp.threads import blas_threads
+from mlp_xp.threads import WORTH_BLAS_THREADS, one_blas_thread
+from mlp_xp.windowed import WindowedStepper
 
 SEGMENT = 2048
 """Rows that are gathered at once; between two segments a run can be watched, saved and stopped."""
@@ -175,7 +176,9 @@ class Run:
 
         Raises InputError if the loss stops being a finite number.
         """
-        with blas_threads(self.network, self.config.batch_size):
+        shares = isinstance(self.stepper, WindowedStepper)
+        product = self.config.batch_size * max(layer.W.size for layer in self.network.layers)
+        with one_blas_thread(unless=not shares and product >= WORTH_BLAS_THREADS):
             while not self.finished:
                 self._epoch(callbacks)
         if self.config.patience is not None and self.best:

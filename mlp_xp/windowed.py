@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 
 from mlp_xp.errors import InputError
 from mlp_xp.functions import Array, scale_inputs
+from mlp_xp.threads import WORTH_SHARING, Product, blas_threads
 
 if TYPE_CHECKING:
     from mlp_xp.network import Network
@@ -75,6 +76,7 @@ class WindowedStepper:
         # Both cost a wait for the device that only the host's arrays don't have.
         on_host = network.backend.device == "cpu"
         self.only_live = on_host and network.standardisation is None
+        self.product = Product(xp, blas_threads() if on_host else 1)
         self.always_shift = not on_host or batch_size >= SHIFT_FROM
         first, *upper = [xp.concatenate([layer.W, layer.b[None]]) for layer in network.layers]
         self.W = first
@@ -120,11 +122,13 @@ class WindowedStepper:
 
     def begin(self, buffers: Buffers, XT: Array, W: Array, lrs: Sequence[float]) -> None:
         """P into U."""
-        self.xp.dot(XT.T, W, out=buffers.U)
+        self.product(XT.T, W, buffers.U)
 
     def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
         """W as it is after the window's last step."""
-        W += self.xp.dot(XT, buffers.U, out=self.dW[: len(XT)])
+        dW = self.dW[: len(XT)]
+        self.product(XT, buffers.U, dW)
+        W += dW
 
     def _window(
         self,
@@ -206,7 +210,9 @@ class WindowedStepper:
     ) -> None:
         """The part that must go batch by batch: Z[j], the layers above, U[j]."""
         xp, symmetric, constants = self.xp, buffers.symmetric, self.constants
-        update_above = self.update_above
+        update_above, product = self.update_above, self.product
+        # A call of product() that shares nothing is one more than batches of one row can bear.
+        shared = any(buffers.B * WT.size >= WORTH_SHARING for WT in self.upper)
         function, derivative = self.network.activation.function, self.network.activation.derivative
         exp, divide, subtract, multiply, add = (
             xp.exp, xp.divide, xp.subtract, xp.multiply, xp.add,
@@ -229,7 +235,10 @@ class WindowedStepper:
             for Z, A, A_ones, slope, W, out in up:
                 function(xp, Z, A, *constants)
                 derivative(xp, Z, A, slope)
-                A_ones.dot(W, out)
+                if shared:
+                    product(A_ones, W, out)
+                else:
+                    A_ones.dot(W, out)
             if shift:
                 subtract(logits, logits.max(axis=1, keepdims=True), logits)
             exp(logits, e)
@@ -237,9 +246,15 @@ class WindowedStepper:
             divide(e, sums, d)
             subtract(target, d, d)
             for d_out, d_out_T, WT, back, back_A, slope, d_in, A_ones, dWT in down:
-                d_out.dot(WT, back)
+                if shared:
+                    product(d_out, WT, back)
+                else:
+                    d_out.dot(WT, back)
                 multiply(back_A, slope, d_in)
-                d_out_T.dot(A_ones, dWT)
+                if shared:
+                    product(d_out_T, A_ones, dWT)
+                else:
+                    d_out_T.dot(A_ones, dWT)
                 if update_above is None:
                     add(WT, dWT, WT)
             if update_above is not None:

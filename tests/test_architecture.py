@@ -13,7 +13,7 @@ PACKAGE = Path(mlp_xp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the mathematics up: a module may import those before it, never one after it.
 ORDER = [
-    "errors", "functions", "backend", "network", "optimizers", "windowed", "momentum", "threads",
+    "errors", "functions", "backend", "network", "optimizers", "threads", "windowed", "momentum",
     "config", "datasets", "feed", "evaluation", "steps", "preparation", "training", "checkpoint",
     "parity", "doctor", "cli",
 ]  # fmt: skip

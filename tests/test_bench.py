@@ -1,11 +1,13 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import plot, readme, report, runner
+from bench.__main__ import update
 from bench.peers import PEERS, About, Peer, find, notebook, ours
 from bench.problem import Problem
 from bench.results import agrees, bounds, collect, judge, ratios, slope, step_work
@@ -300,3 +302,16 @@ def test_no_round_begins_when_time_is_up(monkeypatch):
     monkeypatch.setattr(runner, "measure", lambda *_: outcomes(1.0)[0])
     done, _ = runner.run_rounds(TRAIN, 1, 5, MNIST, MNIST, lambda _: None, until=0.0)
     assert [len(each) for each in done.values()] == [1, 1, 1, 1]
+
+
+def test_a_later_call_replaces_what_it_measured():
+    def found(value: int, *keys: tuple[str, int]) -> dict[str, Any]:
+        results = [{"workload": name, "threads": threads, "value": value} for name, threads in keys]
+        return {"rounds": value, "roofline": {1: value}, "results": results, "curves": {}}
+
+    before = json.loads(json.dumps(found(1, ("batch-1", 1), ("batch-8", 2), ("deep", 1))))
+    after = update(before, found(2, ("deep", 1), ("batch-8", 1)))
+    assert [(r["workload"], r["threads"], r["value"]) for r in after["results"]] == [
+        ("batch-1", 1, 1), ("batch-8", 1, 2), ("batch-8", 2, 1), ("deep", 1, 2)
+    ]  # fmt: skip
+    assert after["roofline"] == {"1": 2}

@@ -1,14 +1,15 @@
-"""BLAS has one thread while small products are computed, and as many as before afterwards."""
+"""BLAS has one thread during a training and as many as before afterwards; two share a product."""
 
+import threading
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from mlp_xp import Callback, Config, Dataset, Network, Run, Split
+from mlp_xp import Callback, Config, Dataset, Run, Split
 from mlp_xp.backend import cpu
-from mlp_xp.threads import WORTH_SHARING, blas_threads
+from mlp_xp.threads import WORTH_BLAS_THREADS, WORTH_SHARING, Product, blas_threads, one_blas_thread
 
 
 def blas() -> set[int]:
@@ -24,17 +25,50 @@ def two_threads():
         yield
 
 
-@pytest.mark.parametrize(("batch_size", "threads"), [(1, {1}), (32, {1}), (512, {2})])
-def test_threads_follow_from_the_largest_product(batch_size, threads):
-    network = Network.initialise(cpu(), (784, 128, 10))
-    assert (784 * 128 * batch_size >= WORTH_SHARING) == (threads == {2})
-    with blas_threads(network, batch_size):
-        assert blas() == threads
+def test_the_limit_is_for_the_block_alone():
+    assert blas_threads() == 2
+    with one_blas_thread():
+        assert blas() == {1}
+        assert blas_threads() == 1
     assert blas() == {2}
 
 
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("rows", [3, 1000])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_shared_product_is_the_product(busy, rows, transposed, rng):
+    """Also if the second thread is busy with something else and never comes to its half."""
+    a = rng.standard_normal((200, rows)).T if transposed else rng.standard_normal((rows, 200))
+    b, out = rng.standard_normal((200, 100)), np.empty((rows, 100))
+    assert (rows * 200 * 100 >= WORTH_SHARING) == (rows == 1000)
+    product, done = Product(np, 2), threading.Event()
+    if busy:
+        product.second.submit(done.wait)
+    product(a, b, out)
+    done.set()
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+    again = np.empty_like(out)
+    product(a, b, again)
+    assert again.tobytes() == out.tobytes()
+
+
+def test_an_error_on_the_second_thread_is_raised():
+    product = Product(np, 2)
+    with pytest.raises(ValueError, match="matmul"):
+        product(np.ones((1000, 200)), np.ones((201, 100)), np.ones((1000, 100)))
+
+
 @pytest.mark.parametrize("fail", [False, True])
-def test_training_leaves_the_threads_as_they_were(fail):
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ({}, {1}),
+        ({"optimizer": "adam"}, {1}),
+        ({"hidden": (1000,), "batch_size": 100_000}, {1}),  # shares its products itself
+        ({"hidden": (1000,), "batch_size": 100_000, "optimizer": "adam"}, {2}),
+    ],
+)
+def test_training_leaves_the_threads_as_they_were(fail, settings, threads):
     class Watch(Callback):
         seen: ClassVar[set[int]] = set()
 
@@ -43,10 +77,12 @@ def test_training_leaves_the_threads_as_they_were(fail):
             if fail:
                 raise KeyboardInterrupt
 
+    assert WORTH_BLAS_THREADS <= 4 * 1000 * 100_000
     data = Dataset("small", Split(np.eye(4), np.arange(4)), None, 4)
+    config = Config(**{"hidden": (3,), "epochs": 1, **settings})
     try:
-        Run(data, Config(hidden=(3,), epochs=1), cpu()).go([Watch()])
+        Run(data, config, cpu()).go([Watch()])
     except KeyboardInterrupt:
         assert fail
-    assert Watch.seen == {1}
+    assert Watch.seen == threads
     assert blas() == {2}
