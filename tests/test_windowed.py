@@ -29,6 +29,8 @@ def make(rng: np.random.Generator, rows: int, n_in: int, n_classes: int, kind: s
 
 
 def both(data: Dataset, config: Config, backend: Backend) -> tuple:
+    if config.window is None and (config.momentum or config.weight_decay):
+        config = replace(config, window=max(2, 64 // config.batch_size))
     assert isinstance(Run(data, config, backend).stepper, WindowedStepper)
     return train(data, config, backend), train(data, replace(config, window=1), backend)
 
@@ -142,6 +144,22 @@ def test_the_networks_layers_are_the_steppers_own_arrays(backend: Backend):
     stepper.W[...] = 1
     assert (backend.to_host(network.layers[0].W) == 1).all()
     assert (backend.to_host(network.layers[0].b) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "pays"),
+    [
+        ({"batch_size": 512}, True),
+        ({"batch_size": 8, "momentum": 0.9}, True),
+        ({"batch_size": 9, "momentum": 0.9, "weight_decay": 0.1}, False),
+        ({"batch_size": 32, "weight_decay": 0.1}, True),
+        ({"batch_size": 33, "weight_decay": 0.1}, False),
+        ({"batch_size": 33, "weight_decay": 0.1, "window": 2}, True),
+    ],
+)
+def test_windows_are_taken_where_they_are_faster(settings, pays, rng):
+    data = make(rng, 20, 3, 3, "floats")
+    assert isinstance(Run(data, Config(**settings), cpu()).stepper, WindowedStepper) == pays
 
 
 def test_a_window_of_1_is_the_plain_step(rng):
