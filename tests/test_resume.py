@@ -18,6 +18,7 @@ import mlp_xp
 from mlp_xp import Callback, Config, Dataset, InputError, Run, Split
 from mlp_xp.backend import Backend
 from mlp_xp.checkpoint import restore_run, save_run
+from mlp_xp.cli import main
 from mlp_xp.training import SEGMENT
 
 ROWS = SEGMENT + 300
@@ -171,6 +172,44 @@ def stop_and_resume(place: Path, name: str, signum: int, share: float) -> bool:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_loses_nothing(place, signum):
     assert stop_and_resume(place, f"signal-{signum}", signum, share=0.3)
+
+
+@pytest.mark.parametrize(
+    ("signals", "status", "saved"),
+    [
+        ([signal.SIGTERM, signal.SIGTERM], 143, True),
+        ([signal.SIGINT, signal.SIGINT], 130, False),
+    ],
+)
+def test_a_second_ctrl_c_quits_at_once_and_a_second_sigterm_does_not(
+    signals, status, saved, place, monkeypatch
+):
+    """In this process, where both signals come before the run looks at the first."""
+    monkeypatch.chdir(place)
+    quits: list[int] = []
+
+    def leave(status: int) -> None:
+        quits.append(status)
+        raise SystemExit(status)
+
+    monkeypatch.setattr("mlp_xp.cli.watch.os._exit", leave)
+    name = f"twice-{status}"
+
+    class Signals(Callback):
+        def on_segment(self, run: Run) -> None:
+            for signum in signals:
+                signal.raise_signal(signum)
+
+    reporter = "mlp_xp.cli.watch.Reporter.on_segment"
+    monkeypatch.setattr(reporter, lambda self, run: Signals().on_segment(run))
+    arguments = ["train", *TRAIN, "--device", "cpu", "--quiet", "--out", name]
+    if saved:
+        assert main(arguments) == status
+    else:
+        with pytest.raises(SystemExit):
+            main(arguments)
+    assert quits == ([] if saved else [status])
+    assert (place / name / "checkpoint.safetensors").exists() == saved
 
 
 @pytest.mark.full

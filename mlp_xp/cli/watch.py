@@ -127,9 +127,10 @@ class Stop(Callback):
             signal.signal(signum, handler)
 
     def _note(self, signum: int, _: FrameType | None) -> None:
-        if self.signum:
+        # A second SIGTERM means no more than the first: some send it to the group as well.
+        if self.signum and signum == signal.SIGINT:
             os._exit(128 + signum)
-        self.signum = signum
+        self.signum = self.signum or signum
 
     def on_segment(self, run: Run) -> None:
         """Save and stop, if a signal came."""
