@@ -91,13 +91,13 @@ def fit_standardisation(
     deviation 1, so it becomes 0.
     """
 
+    count = len(X) if rows is None else len(rows)
+
     def chunks() -> Iterator[NDArray[np.float64]]:
-        count = len(X) if rows is None else len(rows)
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK)
             yield scale_inputs(np, X[part if rows is None else rows[part]], "float64")
 
-    count = len(X) if rows is None else len(rows)
     zero = np.zeros(X.shape[1])
     # From the first row on, so that an input that never changes is exactly 0 and stays so.
     first = scale_inputs(np, X[:1] if rows is None else X[rows[:1]], "float64")[0]

@@ -143,12 +143,15 @@ def test_a_run_is_evaluated_on_its_own_data(place):
 def test_runs_of_the_same_second_get_folders_of_their_own(place):
     folder = place / "crowd"
     folder.mkdir()
-    options = ("--data", place / "bars.npz", "--epochs", 1, "--quiet", "--device", "cpu")
+    (folder / "some_bars.npz").write_bytes((place / "bars.npz").read_bytes())
+    options = ("--data", "some_bars.npz", "--epochs", 1, "--quiet", "--device", "cpu")
     command = [sys.executable, "-m", "mlp_xp", "train", *map(str, options)]
     env = {**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)}
     crowd = [subprocess.Popen(command, cwd=folder, env=env, stdout=-3) for _ in range(4)]
     assert [process.wait() for process in crowd] == [0] * 4
-    assert len(list((folder / "runs").iterdir())) == 4
+    names = [path.name for path in (folder / "runs").iterdir()]
+    assert len(names) == 4
+    assert all(re.fullmatch(r"some_bars-\d{8}-\d{6}(_\d)?", name) for name in names), names
 
 
 def test_output_that_cannot_be_written_is_one_line(place):

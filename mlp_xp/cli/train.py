@@ -161,9 +161,10 @@ def _restore(training: Run, folder: Path) -> None:
 
 def _new_folder(out: Path | None, name: str, source: Source, config: Config) -> Path:
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    taken = [e for e in (MODEL, METRICS, CONFIG, CHECKPOINT) if (folder / e).exists()]
-    if out and taken:
-        raise InputError(f"{folder}: already holds a run ({taken[0]}); name another folder")
+    if out is not None:
+        for entry in (MODEL, METRICS, CONFIG, CHECKPOINT):
+            if (out / entry).exists():
+                raise InputError(f"{out}: already holds a run ({entry}); name another folder")
     try:
         if out is None:
             folder = _numbered(folder)
@@ -176,14 +177,15 @@ def _new_folder(out: Path | None, name: str, source: Source, config: Config) -> 
     return folder
 
 
-def _numbered(folder: Path) -> Path:
-    """A new folder of that name, or of it and the first number that is free."""
+def _numbered(wanted: Path) -> Path:
+    """A new folder of that name, or of it and the first number from 2 that is free."""
+    folder = wanted
     for number in itertools.count(2):
         try:
             folder.mkdir(parents=True)
             break
         except FileExistsError:
-            folder = folder.with_name(f"{folder.name.partition('_')[0]}_{number}")
+            folder = wanted.with_name(f"{wanted.name}_{number}")
     return folder
 
 

@@ -110,7 +110,7 @@ class Stopped(Exception):
 
 
 class Stop(Callback):
-    """Within `with`: the first Ctrl-C or SIGTERM saves and stops, a second quits at once."""
+    """Within `with`: Ctrl-C or SIGTERM saves and stops, a Ctrl-C after that quits at once."""
 
     def __init__(self, saver: Saver):
         self.saver = saver
