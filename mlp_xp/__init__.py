@@ -1,38 +1,77 @@
 """A multi-layer perceptron written out in full, on NumPy and on CuPy."""
 
-from mlp_xp.backend import Backend, Resolution, resolve
-from mlp_xp.checkpoint import load as load_model
-from mlp_xp.checkpoint import save as save_model
-from mlp_xp.config import PRESETS, Config
-from mlp_xp.datasets import Dataset, Split, load
-from mlp_xp.errors import DeviceError, InputError
-from mlp_xp.evaluation import Evaluation, evaluate, predict
-from mlp_xp.network import Network
-from mlp_xp.training import Callback, Epoch, Run, Trained, train
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlp_xp.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mlp_xp.data import Dataset, Split, load_data
+    from mlp_xp.devices import Device, get_device
+    from mlp_xp.errors import DeviceError, InputError
+    from mlp_xp.nn import Network
+    from mlp_xp.training import (
+        PRESETS,
+        Callback,
+        Config,
+        Epoch,
+        Evaluation,
+        Trainer,
+        TrainingResult,
+        evaluate,
+        load_model,
+        predict,
+        save_model,
+        train,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
-    "Backend",
     "Callback",
     "Config",
     "Dataset",
+    "Device",
     "DeviceError",
     "Epoch",
     "Evaluation",
     "InputError",
     "Network",
-    "Resolution",
-    "Run",
     "Split",
-    "Trained",
+    "Trainer",
+    "TrainingResult",
     "__version__",
     "evaluate",
-    "load",
+    "get_device",
+    "load_data",
     "load_model",
     "predict",
-    "resolve",
     "save_model",
     "train",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "data": ["Dataset", "Split", "load_data"],
+        "devices": ["Device", "get_device"],
+        "errors": ["DeviceError", "InputError"],
+        "nn": ["Network"],
+        "training": [
+            "PRESETS",
+            "Callback",
+            "Config",
+            "Epoch",
+            "Evaluation",
+            "Trainer",
+            "TrainingResult",
+            "evaluate",
+            "load_model",
+            "predict",
+            "save_model",
+            "train",
+        ],
+    },
+)

@@ -1,4 +1,4 @@
-"""`python -m mlp_xp`: the command line."""
+"""Runs the command line: `python -m mlp_xp`."""
 
 from mlp_xp.cli import main
 

@@ -1,4 +1,4 @@
-"""What all tests share: the data set, and one `backend` fixture for every array library."""
+"""Fixtures for all tests: MNIST, a random generator, and `device`, every device in turn."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,37 +7,39 @@ import numpy as np
 import pytest
 import standin
 
-from mlp_xp import Dataset, load, resolve
-from mlp_xp.backend import Backend
+from mlp_xp import Dataset, load_data
+from mlp_xp.devices import CPU, Device, get_device
 
 
 @pytest.fixture(scope="session")
 def mnist() -> Dataset:
-    return load("mnist")
+    return load_data("mnist")
 
 
 @pytest.fixture(params=["cpu", "standin", pytest.param("cuda", marks=pytest.mark.cuda)])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend in turn; what is tested through it runs on all of them."""
+def device(request: pytest.FixtureRequest) -> Device:
+    """Each device in turn: a test that uses this fixture runs on all of them."""
+    if request.param == "cpu":
+        return CPU()
     if request.param == "standin":
-        return standin.backend()
-    resolution = resolve(request.param)
-    if not resolution.backend.device.startswith(request.param):
-        pytest.skip(f"no GPU to test on: {resolution.reason}")
-    return resolution.backend
+        return standin.StandIn()
+    found = get_device("cuda")
+    if found.fallback_reason is not None:
+        pytest.skip(f"no GPU to test on: {found.fallback_reason}")
+    return found
 
 
 @pytest.fixture
-def check(backend: Backend) -> Callable[[Any, str], np.ndarray]:
-    """check(array, dtype): the array on the host, if it was the backend's own and of that dtype."""
-    kinds: tuple[type, ...] = (backend.xp.ndarray,)
-    if backend.xp is np:
-        kinds += (np.generic,)  # what its reductions return, where others have arrays ()
+def check(device: Device) -> Callable[[Any, str], np.ndarray]:
+    """check(array, dtype): the array on the host, once it is known to be the device's, in dtype."""
+    kinds: tuple[type, ...] = (device.xp.ndarray,)
+    if device.xp is np:
+        kinds += (np.generic,)  # NumPy's reductions return scalars, CuPy's arrays of shape ()
 
     def on_host(array: Any, dtype: str) -> np.ndarray:
-        assert isinstance(array, kinds), f"{type(array)} isn't of {backend.device}"
+        assert isinstance(array, kinds), f"{type(array)} isn't an array of {device.name}"
         assert str(array.dtype) == dtype
-        return np.asarray(backend.to_host(array))
+        return np.asarray(device.to_host(array))
 
     return on_host
 

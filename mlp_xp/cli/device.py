@@ -1,54 +1,65 @@
-"""The options that choose a device, the same for every command."""
+"""The options that select a device, the same for every command."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from mlp_xp.backend import Resolution, resolve
 from mlp_xp.errors import InputError
 
+if TYPE_CHECKING:
+    from mlp_xp.devices import Device
+
 REQUIRE = "MLP_XP_REQUIRE_DEVICE"
+"""The environment variable that does the same as --require-device."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--device and --require-device."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    add_require(parser)
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add --device and --require-device."""
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (auto)"
+    )
+    add_require_device(parser)
 
 
-def add_require(parser: argparse.ArgumentParser) -> None:
-    """--require-device alone."""
+def add_require_device(parser: argparse._ActionsContainer) -> None:
+    """Add --require-device."""
     parser.add_argument(
         "--require-device",
         action="store_true",
-        help=f"exit status 3 instead of the CPU where CUDA can't be used; also {REQUIRE}=1",
+        help=f"fail without CUDA; also {REQUIRE}=1",
     )
 
 
-def required(arguments: argparse.Namespace) -> bool:
-    """Whether a fallback is an error. Raises InputError if the environment's word is neither."""
+def is_required(arguments: argparse.Namespace) -> bool:
+    """Whether a fallback to the CPU is an error.
+
+    Raises InputError if the environment variable is neither 1 nor 0.
+    """
     value = os.environ.get(REQUIRE, "")
     if value not in ("", "0", "1"):
         raise InputError(f"{REQUIRE} is '{value}'; use 1 or 0")
     return arguments.require_device or value == "1"
 
 
-def choose(arguments: argparse.Namespace) -> Resolution:
-    """The backend for --device. A device that was named and can't be used is warned of, always."""
-    resolution = resolve(arguments.device, require=required(arguments))
-    if resolution.reason and arguments.device != "auto":
+def select(arguments: argparse.Namespace) -> Device:
+    """The device for --device. Prints a warning if one was named that can't be used."""
+    from mlp_xp.devices import get_device
+
+    device = get_device(arguments.device, require=is_required(arguments))
+    if device.fallback_reason and device.requested != "auto":
         print(
-            f"mlp_xp: warning: {arguments.device} can't be used, so this runs on the CPU: "
-            f"{resolution.reason}",
+            f"mlp_xp: warning: {device.requested} can't be used, so this runs on the CPU: "
+            f"{device.fallback_reason}",
             file=sys.stderr,
         )
-    return resolution
+    return device
 
 
-def announce(resolution: Resolution) -> None:
-    """What `auto` took, in one line: a notice, for nothing is wrong. After all input is checked."""
-    if resolution.asked == "auto":
-        why = f": {resolution.reason}" if resolution.reason else ""
-        print(f"device {resolution.backend.device}{why}", file=sys.stderr)
+def announce(device: Device) -> None:
+    """Print which device `auto` selected, and why; a device that was named isn't announced."""
+    if device.requested == "auto":
+        reason = f": {device.fallback_reason}" if device.fallback_reason else ""
+        print(f"device {device.name}{reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What this machine can run, and whether its CPU and GPUs agree; to paste into an issue."""
+"""The command `doctor`."""
 
 from __future__ import annotations
 
@@ -8,50 +8,52 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mlp_xp.backend import cuda_index
-from mlp_xp.cli import device
+from mlp_xp.cli import add_help, device
 from mlp_xp.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlp_xp.doctor import Finding
+    from mlp_xp.diagnostics.doctor import Finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `doctor`."""
+    """Add the options of `doctor`."""
     parser.add_argument(
-        "--device", action="append", help="cpu, cuda or cuda:N, once for each (cpu and auto)"
-    )
-    device.add_require(parser)
-    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+        "--device", action="append", metavar="NAME",
+        help="cpu, cuda or cuda:N; may be repeated (cpu and auto)",
+    )  # fmt: skip
+    device.add_require_device(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as a JSON object")
+    add_help(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the report. Raises DeviceError at its end if something asked for doesn't work."""
-    from mlp_xp import doctor  # a tenth of what all other commands take to start
+    """Print the report. Raises DeviceError at its end if a device that is needed doesn't work."""
+    from mlp_xp.devices.device import cuda_index
+    from mlp_xp.diagnostics import doctor
 
-    asked = list(dict.fromkeys(arguments.device or ["cpu", "auto"]))
-    for name in asked:
+    names = list(dict.fromkeys(arguments.device or ["cpu", "auto"]))
+    for name in names:
         if name != "cpu":
-            cuda_index(name)  # an unknown name is told before the report begins
-    required = device.required(arguments)
+            cuda_index(name)  # an unknown name is an error before the report begins
+    required = device.is_required(arguments)
     machine = doctor.machine()
     if not arguments.json:
-        for name, value in machine.items():
-            print(f"{name:13}{value}", flush=True)
+        for label, value in machine.items():
+            print(f"{label:13}{value}", flush=True)
     devices: list[dict[str, Any]] = []
-    for name in asked:
-        # auto is content with the CPU, unless the GPU is required.
+    for name in names:
+        # For auto the CPU will do, unless a GPU is required.
         needed = name != "auto" or required
-        made = doctor.examine(name)
-        findings = list(made) if arguments.json else _print(name, made, needed=needed)
+        findings = doctor.examine(name)
+        made = list(findings) if arguments.json else _print(name, findings, needed=needed)
         devices.append(
             {
                 "device": name,
-                "works": all(finding.passed for finding in findings),
+                "works": all(finding.passed for finding in made),
                 "needed": needed,
-                "findings": [asdict(finding) for finding in findings],
+                "findings": [asdict(finding) for finding in made],
             }
         )
     failed = [entry["device"] for entry in devices if entry["needed"] and not entry["works"]]
@@ -62,16 +64,16 @@ def run(arguments: argparse.Namespace) -> None:
         raise DeviceError(f"{' and '.join(failed)} can't be used; the report says why")
 
 
-def _print(name: str, made: Iterator[Finding], *, needed: bool) -> list[Finding]:
-    """Examine a device and print each finding as it is made."""
-    findings = []
-    for part, members in groupby(made, key=lambda finding: finding.part):
+def _print(name: str, findings: Iterator[Finding], *, needed: bool) -> list[Finding]:
+    """Print each finding on a device as it is made; returns them all."""
+    made = []
+    for part, members in groupby(findings, key=lambda finding: finding.part):
         print(f"\n{name}: {part}", flush=True)
         for finding in members:
-            findings.append(finding)
+            made.append(finding)
             mark = "pass" if finding.passed else "FAIL" if needed else "none"
             if "samples_per_second" in finding.values:
-                mark = "    "  # a reading, which can't fail
+                mark = "    "  # a measurement, which can't fail
             label = f"{finding.name:17}" if finding.name else ""
             print(f"  {mark}  {label}{finding.found}", flush=True)
-    return findings
+    return made

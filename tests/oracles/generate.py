@@ -61,31 +61,31 @@ def losses(rng: np.random.Generator) -> dict[str, Any]:
     logits = (3 * rng.standard_normal((rows, classes))).tolist()
     weights = rng.uniform(0, 2, rows).tolist()
     targets = {
-        "softmax": rng.integers(classes, size=rows).tolist(),
-        "sigmoid": rng.integers(2, size=(rows, classes)).tolist(),
-        "identity": rng.standard_normal((rows, classes)).tolist(),
+        "multiclass": rng.integers(classes, size=rows).tolist(),
+        "multilabel": rng.integers(2, size=(rows, classes)).tolist(),
+        "regression": rng.standard_normal((rows, classes)).tolist(),
     }
     cases = []
-    for output, smoothing in (
-        *(("softmax", s) for s in (0.0, 0.1, 0.5)), ("sigmoid", 0.0), ("identity", 0.0)
+    for objective, smoothing in (
+        *(("multiclass", s) for s in (0.0, 0.1, 0.5)), ("multilabel", 0.0), ("regression", 0.0)
     ):  # fmt: skip
         for weighted in (False, True):
             z = torch.tensor(logits, requires_grad=True)
-            if output == "softmax":
-                y = torch.tensor(targets[output], dtype=torch.int64)
+            if objective == "multiclass":
+                y = torch.tensor(targets[objective], dtype=torch.int64)
                 row_losses = F.cross_entropy(z, y, reduction="none", label_smoothing=smoothing)
-            elif output == "sigmoid":
-                y = torch.tensor(targets[output], dtype=torch.float64)
+            elif objective == "multilabel":
+                y = torch.tensor(targets[objective], dtype=torch.float64)
                 row_losses = F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(dim=1)
             else:
-                row_losses = F.mse_loss(z, torch.tensor(targets[output]), reduction="none")
+                row_losses = F.mse_loss(z, torch.tensor(targets[objective]), reduction="none")
                 row_losses = row_losses.mean(dim=1)
             loss = (row_losses * torch.tensor(weights) if weighted else row_losses).mean()
             loss.backward()
-            options = {"smoothing": smoothing} if smoothing else {}
+            options = {"label_smoothing": smoothing} if smoothing else {}
             cases.append(
                 {
-                    "output": output,
+                    "objective": objective,
                     "options": options,
                     "weighted": weighted,
                     "loss": loss.item(),

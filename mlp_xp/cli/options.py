@@ -1,0 +1,141 @@
+"""The options of `train` that determine what is trained, and on which data."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlp_xp.errors import InputError
+
+if TYPE_CHECKING:
+    from mlp_xp.data import DataSource
+    from mlp_xp.training.config import Config
+    from mlp_xp.training.settings import Setting
+
+T = TypeVar("T")
+
+GROUPS = ("data", "network", "optimization", "regularization", "run", "device")
+"""The groups of options in the help of `train`, in its order."""
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def add_groups(parser: argparse.ArgumentParser) -> dict[str, argparse._ArgumentGroup]:
+    """Add the groups, with an option for each setting. Returns the groups by name."""
+    # Imported here, so that `evaluate --help` doesn't wait for NumPy.
+    from mlp_xp.training.config import PRESETS, SETTINGS
+
+    groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    data, run = groups["data"], groups["run"]
+    data.add_argument(
+        "--data", metavar="PATH", help="mnist, or a file or folder with a data set (mnist)"
+    )
+    data.add_argument(
+        "--label", metavar="NAME", help="the column to predict, in a table (the last)"
+    )
+    run.add_argument(
+        "--preset", choices=PRESETS, metavar="NAME",
+        help=f"settings to start from: {'|'.join(PRESETS)} (none)",
+    )  # fmt: skip
+    run.add_argument(
+        "--config", type=Path, metavar="FILE",
+        help="settings to start from: a run's config.json (none)",
+    )  # fmt: skip
+    for name, setting in SETTINGS.items():
+        _add_setting(groups[setting.group], name, setting)
+    return groups
+
+
+def _add_setting(group: argparse._ArgumentGroup, name: str, setting: Setting) -> None:
+    listed = f": {'|'.join(setting.choices)}" if setting.choices else ""
+    options: dict[str, Any]
+    if setting.is_flag:
+        default = "on" if setting.default else "off"
+        options = {"action": argparse.BooleanOptionalAction}
+    else:
+        default = setting.shown_default
+        if name == "validation":  # a number or a path: see read_settings()
+            options = {"metavar": "SHARE|PATH"}
+        elif setting.choices:
+            options = {"metavar": "NAME", "choices": setting.choices}
+        else:
+            metavar = setting.metavar or ("N" if getattr(setting, "whole", False) else "X")
+            options = {"metavar": metavar, "type": argument_type(setting.parse)}
+    group.add_argument(
+        f"--{name.replace('_', '-')}",
+        # What isn't given stays out of the namespace, so that a preset's value can be seen.
+        default=argparse.SUPPRESS,
+        help=f"{setting.help}{listed} ({default})".replace("%", "%%"),
+        **options,
+    )
+
+
+def argument_type(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """The function as a `type` for argparse, which drops the messages of other ValueErrors."""
+
+    def parse_argument(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parse_argument
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings on the command line itself, by the names of their options."""
+    from mlp_xp.training.config import SETTINGS
+
+    names = ("data", "label", *SETTINGS)
+    return {k: v for k, v in vars(arguments).items() if k in names and v is not None}
+
+
+def read_settings(arguments: argparse.Namespace) -> tuple[DataSource, Config]:
+    """The settings of a new run: the defaults, then --preset or --config, then single options.
+
+    Raises InputError for settings that can't be used.
+    """
+    from mlp_xp import runs
+    from mlp_xp.training.config import PRESETS, SETTINGS
+
+    if arguments.preset and arguments.config:
+        raise InputError("--preset and --config exclude each other; give one of them")
+    base = dict(PRESETS[arguments.preset]) if arguments.preset else {}
+    if arguments.config:
+        base = runs.read_settings(arguments.config)
+    given = given_settings(arguments)
+    if "validation" in given:  # in place of a share and of a data set, whichever the base has
+        base.pop("validation", None)
+        base.pop("validation_data", None)
+        try:
+            given["validation"] = SETTINGS["validation"].parse(given["validation"])
+        except ValueError:
+            given["validation_data"] = given.pop("validation")
+    return runs.parse_settings({**base, **given})
+
+
+def parse_bytes(text: str) -> int:
+    """An amount of memory in bytes: `2G` is 2 * 1024**3. The suffix is K, M, G, T or nothing.
+
+    Raises InputError for anything else, and for less than one byte.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGT]?)", text.strip(), re.IGNORECASE)
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
+    if size < 1:
+        raise InputError(f"'{text}' is not an amount of memory; write it like 500M or 2G")
+    return size
+
+
+def parse_interval(text: str) -> dict[str, int]:
+    """How often to save, as an argument of Checkpointer: `5m` is {"seconds": 300}.
+
+    A number without a suffix (s, m or h) counts epochs. Raises InputError for anything else.
+    """
+    match = re.fullmatch(r"(\d{1,9})([smh]?)", text)
+    if not match or int(match[1]) == 0:
+        raise InputError(f"'{text}' is not an interval; write 30s, 5m or 2 (epochs)")
+    if match[2]:
+        return {"seconds": int(match[1]) * SECONDS[match[2]]}
+    return {"epochs": int(match[1])}

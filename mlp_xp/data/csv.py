@@ -1,0 +1,149 @@
+"""CSV and TSV tables: text with a header line, parsed by NumPy."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+import numpy as np
+
+from mlp_xp.data.memory import BLOCK_BYTES
+from mlp_xp.errors import InputError
+from mlp_xp.types import HostArray
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+MAX_LINE = 1 << 24
+"""Characters in a line: a file without line ends must not fill the memory."""
+
+
+def header(path: Path) -> list[str]:
+    """The columns' names, from line 1. Raises InputError if it is missing or holds numbers."""
+    with _open(path) as file:
+        names = [name.strip() for name in next(_fields(file, path), [])]
+    if not names:
+        raise InputError(f"{path}: is empty; it needs a header line and rows")
+    if all(_number(name) is not None for name in names):
+        raise InputError(
+            f"{path}: line 1 holds numbers where the columns' names belong; add a header line"
+        )
+    return names
+
+
+def read_blocks(
+    path: Path,
+    names: list[str],
+    columns: list[int],
+    text_column: int | None,
+    encode: Callable[[str], float],
+) -> Iterator[HostArray]:
+    """The rows in blocks (B, all columns), int64 up to the first fraction, then float64.
+
+    names: the header. columns: those that are used, in which every value must be a finite number,
+    apart from text_column: its values become numbers by encode(text).
+    Raises InputError, naming line and column, for a value that isn't, and for a line whose number
+    of values differs from the header's.
+    """
+    parse = partial(
+        np.loadtxt,
+        delimiter=DELIMITERS[path.suffix.lower()],
+        comments=None,
+        quotechar='"',
+        converters=None if text_column is None else {text_column: encode},
+        ndmin=2,
+    )
+    dtype: type = np.int64  # parsed five times as fast as float64
+    try:
+        with _open(path) as file:
+            lines = _lines(file, path)
+            next(lines)
+            while batch := _batch(lines):
+                try:
+                    rows = parse(batch, dtype=dtype)
+                except ValueError:
+                    if dtype is np.float64:
+                        raise
+                    dtype = np.float64
+                    rows = parse(batch, dtype=dtype)
+                if rows.shape[1] != len(names) or not np.isfinite(rows[:, columns]).all():
+                    raise ValueError("a value is missing or not finite")
+                yield rows
+    except InputError:
+        raise
+    except ValueError as error:
+        _explain(path, names, columns, text_column, str(error).partition("\n")[0])
+
+
+def _open(path: Path) -> TextIO:
+    return path.open(encoding="utf-8-sig")  # with or without a byte order mark
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """The lines of a file. Raises InputError for one that is too long."""
+    for number, line in enumerate(iter(partial(file.readline, MAX_LINE), ""), 1):
+        if len(line) == MAX_LINE:
+            raise InputError(f"{path}: line {number} has no end; is this a table in text?")
+        yield line
+
+
+def _batch(lines: Iterator[str]) -> list[str]:
+    """The next lines that aren't blank, about BLOCK_BYTES characters of them."""
+    batch, size = [], 0
+    for line in lines:
+        if line.strip(" \n"):
+            batch.append(line)
+            size += len(line)
+            if size >= BLOCK_BYTES:
+                break
+    return batch
+
+
+def _fields(file: TextIO, path: Path) -> Iterator[list[str]]:
+    """Each line's fields, parsed by Python: slow, but errors know their line."""
+    reader = csv.reader(_lines(file, path), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: {error}; mend it") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8 ({error.reason}); save it so") from error
+
+
+def _explain(
+    path: Path, names: list[str], columns: list[int], text_column: int | None, why: str
+) -> NoReturn:
+    """Read the table again to find the bad line and column, and raise InputError."""
+    with _open(path) as file:
+        for number, fields in enumerate(_fields(file, path), 1):
+            if number == 1 or not "".join(fields).strip(" "):
+                continue
+            if len(fields) != len(names):
+                raise InputError(
+                    f"{path}: line {number} has {len(fields)} values, the header names "
+                    f"{len(names)} columns; mend the line"
+                )
+            for i in columns:
+                fault = _fault(fields[i], number=i != text_column)
+                if fault:
+                    raise InputError(f"{path}: line {number}, column {names[i]!r}: {fault}")
+    raise InputError(f"{path}: can't be read as a table of numbers ({why}); mend it")
+
+
+def _fault(text: str, *, number: bool) -> str | None:
+    """What is wrong with a value, or None."""
+    if not text.strip():
+        return "nothing is there; fill it in or remove the line"
+    value = _number(text) if number else 0.0
+    if value is None:
+        return f"{text[:40]!r} is no number; leave the column out, or put numbers in its place"
+    return None if math.isfinite(value) else f"{text[:40]!r} is not finite; remove the line"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

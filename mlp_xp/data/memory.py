@@ -1,0 +1,137 @@
+"""Large data in bounded memory: how much is free, and arrays read block by block."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_xp.errors import InputError
+from mlp_xp.types import HostArray
+
+BLOCK_BYTES = 1 << 22
+"""Read at a time: enough that the call itself costs nothing, and far less than any memory."""
+
+DEFLATE_LIMIT = 1032
+"""The largest factor by which a DEFLATE stream can expand.    zlib's technical details."""
+
+CGROUP_LIMITS = {
+    "": "/sys/fs/cgroup{}/memory.max",
+    "memory": "/sys/fs/cgroup/memory{}/memory.limit_in_bytes",
+}
+"""The file with a control group's memory limit, in versions 2 and 1, by the `controllers` field of
+its line in /proc/self/cgroup."""
+
+
+def available_memory() -> float:
+    """Bytes this process can still allocate: the machine's free memory, or its container's limit.
+
+    Infinity where neither is known.
+    """
+    sizes = [math.inf]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers in CGROUP_LIMITS:
+                # Inside a container the group's path may not exist; the root is the group then.
+                for name in (group.rstrip("/"), ""):
+                    limit = Path(CGROUP_LIMITS[controllers].format(name))
+                    text = limit.read_text().strip() if limit.exists() else ""
+                    sizes += [int(text)] if text.isdecimal() else []
+    except OSError:  # not Linux
+        if hasattr(os, "sysconf"):
+            sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(sizes)
+
+
+def check_memory(size: int, where: str) -> None:
+    """Raise InputError, starting with `where`, if `size` bytes don't fit into the free memory."""
+    available = available_memory()
+    if size > available:
+        raise InputError(
+            f"{where}: needs {size / 1e9:,.1f} GB of memory, {available / 1e9:,.1f} GB are free; "
+            "save the rows as uint8 or float32 in a folder with X.npy and y.npy, which is read "
+            "from the disk as needed"
+        )
+
+
+def read_bytes(file: Any, size: int, where: str) -> NDArray[np.uint8]:
+    """The rest of an open binary file, which must be `size` bytes, as an array (size,).
+
+    The system provides memory only as bytes arrive, so a header that claims more than its file
+    holds costs nothing. Raises InputError, starting with `where`, if there are more or fewer bytes.
+    """
+    check_memory(size, where)
+    try:
+        body = np.empty(size, dtype=np.uint8)
+    except MemoryError as error:
+        raise InputError(f"{where}: no memory for {size / 1e9:,.1f} GB") from error
+    view, done = body.data, 0
+    while done < size and (count := file.readinto(view[done : done + BLOCK_BYTES])):
+        done += count
+    if done < size:
+        raise InputError(f"{where}: {done} of {size} bytes are there; the file is cut")
+    if file.read(1):  # a compressed file verifies its checksum only when it is read to the end
+        raise InputError(f"{where}: more bytes than the {size} that its header promises")
+    return body
+
+
+def blocks(array: HostArray) -> Iterator[tuple[int, HostArray]]:
+    """An array's rows, about BLOCK_BYTES at a time, each block with the index of its first row."""
+    rows = max(1, BLOCK_BYTES * len(array) // max(1, array.nbytes))
+    advise(array, in_order=True)
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]
+    advise(array, in_order=False)
+
+
+def advise(array: HostArray, *, in_order: bool) -> None:
+    """Tell the system how a mapped array will be read; any other array is left alone.
+
+    By default the system reads 128 kB around each row that it fetches. When rows are taken in
+    random order from a file larger than memory, that evicts pages which are still needed.
+    """
+    mapped = _mapping(array)
+    if mapped is not None:
+        scattered = not in_order and array.nbytes > available_memory() / 2
+        mapped.madvise(mmap.MADV_RANDOM if scattered else mmap.MADV_NORMAL)
+
+
+def read_ahead(array: HostArray, rows: NDArray[np.int64]) -> None:
+    """Ask the disk for all of these rows of a mapped array at once, before they are used.
+
+    Only where the array is larger than half of the free memory; any other is left alone. Rows of
+    1 kB in random order then take 15 us each from a solid-state disk, instead of 75.
+    """
+    mapped = _mapping(array)
+    if mapped is not None and array.nbytes > available_memory() / 2:
+        begin = array.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+        for start, length in page_spans(begin, array.strides[0], rows):
+            mapped.madvise(mmap.MADV_WILLNEED, start, length)
+
+
+def page_spans(begin: int, size: int, rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """The offset and length, in bytes, of the span from a page's start to the end of each row.
+
+    Row 0 begins at byte `begin`, and each row has `size` bytes. madvise() takes whole pages only.
+    """
+    first = begin + rows * size
+    starts = first - first % mmap.PAGESIZE
+    return zip(starts.tolist(), (first + size - starts).tolist(), strict=True)
+
+
+def _mapping(array: Any) -> Any:
+    """The mmap object under a mapped array or a view of one, if it takes advice; else None."""
+    # asarray() of a memmap is a plain view, so the memmap has to be looked for below it.
+    while isinstance(array, np.ndarray) and not hasattr(array, "_mmap"):
+        array = array.base
+    mapped = getattr(array, "_mmap", None)
+    return mapped if hasattr(mapped, "madvise") else None

@@ -1,0 +1,90 @@
+"""Parquet tables. Only this module imports pyarrow, and only when a file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_xp.data.memory import BLOCK_BYTES, check_memory
+from mlp_xp.errors import InputError
+
+NUMBER_TYPES = ("int", "uint", "float", "double", "half", "bool")
+
+
+def header(path: Path) -> list[str]:
+    """The names of the columns."""
+    return [str(name) for name in _open(path).schema_arrow.names]
+
+
+def read_blocks(
+    path: Path,
+    names: list[str],
+    columns: list[int],
+    text_column: int | None,
+    encode: Callable[[str], float],
+) -> Iterator[NDArray[np.float64]]:
+    """The rows in blocks (B, all columns), in which only `columns` are filled; see csv.read_blocks.
+
+    Raises InputError, naming the column, for a type that isn't a number, a missing value, NaN and
+    infinity.
+    """
+    file = _open(path)
+    for i in columns:
+        kind = str(file.schema_arrow.types[i])
+        if i != text_column and not kind.startswith(NUMBER_TYPES):
+            raise InputError(
+                f"{path}: column {names[i]!r} is of type {kind[:40]}; leave it out, or put "
+                "numbers in its place"
+            )
+    check_memory(8 * file.metadata.num_rows * len(names), str(path))
+    done = 0
+    try:
+        for batch in file.iter_batches(max(1, BLOCK_BYTES // (8 * len(names)))):
+            rows = np.zeros((batch.num_rows, len(names)))
+            for i in columns:
+                place = f"{path}: rows {done} to {done + len(rows) - 1}, column {names[i]!r}:"
+                rows[:, i] = _column(batch.column(i), encode if i == text_column else None, place)
+            done += len(rows)
+            yield rows
+    except InputError:
+        raise
+    # Every error of pyarrow derives from one of these.
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise _damaged(path, error) from error
+
+
+def _column(column: Any, encode: Callable[[str], float] | None, place: str) -> Any:
+    if column.null_count:
+        raise InputError(f"{place} nothing is there in {column.null_count} of them; fill it in")
+    if encode is None:
+        values = column.to_numpy(zero_copy_only=False)
+    else:
+        values = [encode(str(value)) for value in column.to_pylist()]
+    if not np.isfinite(values).all():
+        raise InputError(f"{place} NaN, infinity or an empty name; remove the rows that hold it")
+    return values
+
+
+def _open(path: Path) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading Parquet needs pyarrow: pip install 'mlp_xp[parquet]'"
+        ) from error
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (OSError, ValueError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno:  # from the file system, not from pyarrow
+            raise
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    why = str(error).partition("\n")[0]
+    return InputError(f"{path}: damaged or not a Parquet file ({why}); get it again")

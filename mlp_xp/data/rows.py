@@ -1,0 +1,97 @@
+"""Rows to predict from: tables, arrays, and pictures of digits."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_xp.data import npz, table
+from mlp_xp.data.checks import check_rows
+from mlp_xp.errors import InputError
+from mlp_xp.types import HostArray
+
+
+def read_rows(path: str | Path, n_inputs: int, label: str | None = None) -> HostArray:
+    """The rows of one file, (N, n_inputs) uint8, float32 or float64, checked.
+
+    An .npy file, which is mapped; an .npz file with one array, or one called x or x_test; a .csv,
+    .tsv or .parquet table, without its label; or a .png picture, see read_png(). An array whose
+    values are those of a single row may have any shape. label: a column of a table to leave out,
+    or several with commas between them.
+
+    Raises InputError, with the file and the remedy, if it can't be read, if its rows aren't of
+    n_inputs values, and for NaN and infinity.
+    """
+    path = Path(path)
+    is_table = path.suffix.lower() in table.FORMATS
+    if label is not None and not is_table:
+        raise InputError(f"{path}: has no named columns, so the label {label!r} names nothing")
+    try:
+        X = _read(path, n_inputs, label)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if X.ndim > 0 and X.size == n_inputs and X.shape[0] != 1:
+        X = X[np.newaxis]  # a single row
+    if X.ndim < 2 or math.prod(X.shape[1:]) != n_inputs or not len(X):
+        remedy = "; leave a column of labels out with --label" if is_table else ""
+        raise InputError(
+            f"{path}: shape {X.shape}; the model needs rows of {n_inputs} values{remedy}"
+        )
+    return check_rows(X.reshape(len(X), -1), f"{path}: its data")
+
+
+def _read(path: Path, n_inputs: int, label: str | None) -> HostArray:
+    suffix = path.suffix.lower()
+    if suffix in table.FORMATS:
+        return table.read_features(path, label)
+    if suffix == ".png":
+        return read_png(path, n_inputs)
+    if suffix == ".npy":
+        return npz.map_array(path)
+    if suffix == ".npz":
+        (X,) = npz.read(path, lambda names: _rows_array(names, path)).values()
+        return X
+    raise InputError(f"{path}: predict reads .npy, .npz, .csv, .tsv, .parquet and .png files")
+
+
+def _rows_array(names: set[str], path: Path) -> list[str]:
+    """The name of the array that holds the rows."""
+    usual: list[str] = [name for name in ("x", "x_test") if name in names]
+    if not usual and len(names) != 1:
+        raise InputError(f"{path}: holds {npz.listed(names)}; call the array of rows x")
+    return usual[:1] or list(names)
+
+
+def read_png(path: Path, n_inputs: int) -> NDArray[np.uint8]:
+    """A picture as one row of gray values, (1, n_inputs) uint8, as MNIST has them.
+
+    The picture becomes a square of sqrt(n_inputs) pixels, with light ink on dark ground: it is
+    inverted if its border is light. Transparency counts as white.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError(f"{path}: reading PNG needs Pillow: pip install 'mlp_xp[png]'") from error
+    side = math.isqrt(n_inputs)
+    if side * side != n_inputs:
+        raise InputError(f"{path}: the model's {n_inputs} inputs are no square picture")
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.verify()  # the checksums, which convert() doesn't look at
+        with warnings.catch_warnings(action="error"), Image.open(path, formats=["PNG"]) as image:
+            if image.mode.startswith("I"):
+                raise InputError(f"{path}: has 16 bits a pixel; save it with 8")
+            colors = image.convert("RGBA").resize((side, side))
+    except (InputError, FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # a damaged file can make the decoder raise anything
+        why = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a picture in PNG format ({why}); save it again") from error
+    white = Image.new("RGBA", colors.size, "white")
+    gray = np.asarray(Image.alpha_composite(white, colors).convert("L"))
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    return (255 - gray if border.mean() > 127 else gray).reshape(1, -1)

@@ -1,0 +1,189 @@
+"""Where arrays live: the CPU with NumPy, or a GPU with CuPy, behind one small interface."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mlp_xp.devices.probe import first_line, probe
+from mlp_xp.errors import DeviceError, DeviceUnavailable, InputError
+from mlp_xp.types import Array, HostArray, Namespace
+
+
+class Device(ABC):
+    """An array namespace, and the transfers between its memory and the host's.
+
+    name: `cpu` or `cuda:N`. xp: the namespace, NumPy or CuPy. on_host: whether its arrays are
+    NumPy's, in host memory. requested: the name that get_device() was called with.
+    fallback_reason: why get_device() fell back to the CPU, or None if it didn't.
+    """
+
+    name: str
+    xp: Namespace
+    on_host = False
+
+    def __init__(self, requested: str | None = None, fallback_reason: str | None = None):
+        self.requested = requested or self.name
+        self.fallback_reason = fallback_reason
+
+    @abstractmethod
+    def to_device(self, array: Any) -> Array:
+        """The array on the device: a copy of a host array, or the array itself if it is there."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> HostArray:
+        """A device array as a NumPy array. Waits until it has been computed."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has finished all work."""
+
+    def free_memory(self) -> int | None:
+        """Bytes available to new arrays on the device; None if they live in host memory."""
+        return None
+
+    def empty_pinned(self, shape: tuple[int, ...], dtype: Any) -> HostArray:
+        """An uninitialized host array that the device can read at full speed."""
+        return np.empty(shape, dtype)
+
+    @abstractmethod
+    def upload(self, source: HostArray, out: Array) -> Callable[[], None]:
+        """Start copying an array from empty_pinned() to `out`, of the same shape and dtype.
+
+        Returns a function that waits until `source` may be overwritten.
+        """
+
+
+class CPU(Device):
+    """NumPy, on the host."""
+
+    name = "cpu"
+    xp = np
+    on_host = True
+
+    def to_device(self, array: Any) -> Array:
+        """The array itself."""
+        return np.asarray(array)
+
+    def to_host(self, array: Array) -> HostArray:
+        """The array itself."""
+        return np.asarray(array)
+
+    def synchronize(self) -> None:
+        """Return at once: NumPy never works in the background."""
+
+    def upload(self, source: HostArray, out: Array) -> Callable[[], None]:
+        """Copy at once; there is nothing left to wait for."""
+        np.copyto(out, source)
+        return lambda: None
+
+
+class CUDA(Device):
+    """CuPy, on a GPU that passed probe()."""
+
+    def __init__(self, index: int, requested: str | None = None):
+        import cupy
+
+        self.name, self.xp = f"cuda:{index}", cupy
+        self._device = cupy.cuda.Device(index)
+        super().__init__(requested)
+
+    def to_device(self, array: Any) -> Array:
+        """A copy on the GPU, or the array itself if it is there."""
+        return self.xp.asarray(array)
+
+    def to_host(self, array: Array) -> HostArray:
+        """A copy on the host."""
+        host: HostArray = self.xp.asnumpy(array)
+        return host
+
+    def synchronize(self) -> None:
+        """Wait until the GPU has finished all work."""
+        self._device.synchronize()
+
+    def free_memory(self) -> int:
+        """The GPU's free memory, plus what CuPy's pool holds for new arrays."""
+        free: int = self.xp.cuda.runtime.memGetInfo()[0]
+        return free + int(self.xp.get_default_memory_pool().free_bytes())
+
+    def empty_pinned(self, shape: tuple[int, ...], dtype: Any) -> HostArray:
+        """Page-locked memory."""
+        import cupyx
+
+        pinned: HostArray = cupyx.empty_pinned(shape, dtype)
+        return pinned
+
+    def upload(self, source: HostArray, out: Array) -> Callable[[], None]:
+        """Start the copy on the current stream, without waiting for it."""
+        cuda = self.xp.cuda
+        out.set(source, stream=cuda.get_current_stream())
+        event = cuda.Event(block=True, disable_timing=True)
+        event.record()
+        return event.synchronize  # type: ignore[no-any-return]
+
+
+def get_device(name: str = "auto", *, require: bool = False) -> Device:
+    """The device with this name: `auto`, `cpu`, `cuda` (which means `cuda:0`) or `cuda:N`.
+
+    If CUDA can't be used, `auto` and `cuda` fall back to the CPU: the device's fallback_reason is
+    the cause, and for `cuda` the remedy too. A CUDA device becomes the calling thread's current
+    one, as CuPy requires: use one at a time.
+
+    Raises InputError for any other name, and with `require` DeviceError instead of falling back.
+    """
+    if name == "cpu":
+        return CPU(name)
+    index = cuda_index(name)
+    try:
+        for _ in probe(index):
+            pass
+    except DeviceUnavailable as error:
+        if require:
+            raise DeviceError(f"{'cuda' if name == 'auto' else name}: {error}") from error
+        return CPU(name, error.cause if name == "auto" else str(error))
+    return CUDA(index, name)
+
+
+def cuda_index(name: str) -> int:
+    """The index of the CUDA device that a name other than `cpu` means; 0 for `auto` and `cuda`.
+
+    Raises InputError for an unknown name.
+    """
+    match = re.fullmatch(r"auto|cuda(?::([0-9]{1,9}))?", name)
+    if match is None:
+        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")
+    return int(match[1] or 0)
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """Turn an error that a device raises during a run into a DeviceError of one line.
+
+    There is no fallback in the middle of a run: its results would be neither the GPU's nor the
+    CPU's. If memory runs out, on the host too, the message says how much was needed and which
+    options to lower.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        sizes = re.findall(
+            r"([\d,]+) bytes", str(error)
+        )  # in CuPy's message: wanted, in use, limit
+        needed = first_line(error)
+        if len(sizes) >= 2:
+            wanted, used = (int(size.replace(",", "")) / 1e9 for size in sizes[:2])
+            needed = f"{wanted:.3g} GB more needed, {used:.3g} GB in use"
+        raise DeviceError(
+            f"out of memory: {needed}; lower --batch-size, --hidden or --device-memory"
+        ) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("cupy", "cupy_backends", "cupyx"):
+            raise
+        raise DeviceError(
+            f"the GPU failed during the run: {first_line(error)}; `mlp_xp doctor` tests it"
+        ) from error

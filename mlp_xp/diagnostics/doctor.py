@@ -1,0 +1,154 @@
+"""A report to paste into an issue: what this machine can run, and whether its devices agree."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+import mlp_xp
+from mlp_xp.data import Dataset, load_data
+from mlp_xp.devices import CPU, Device, device_errors, get_device
+from mlp_xp.devices.device import cuda_index
+from mlp_xp.devices.probe import probe
+from mlp_xp.diagnostics.parity import TOLERANCE, compare, first_rows, trace
+from mlp_xp.errors import DeviceError, DeviceUnavailable
+from mlp_xp.training import Config, train
+
+# Twenty steps: five batches in each of four epochs.
+PARITY: dict[str, Any] = {"hidden": (128, 64), "batch_size": 32, "epochs": 4, "lr": 0.1}
+PARITY_ROWS = 160
+SPEED_BATCHES = (1, 32, 1024)
+SPEED_SECONDS = 0.1  # an epoch this long is long enough to measure
+
+# The environment variables that change how things run begin with these.
+VARIABLES = ("CUDA_", "CUPY_", "MLP_XP_", "OPENBLAS_", "OMP_NUM_", "MKL_NUM_", "NVIDIA_VISIBLE_")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check: its part of the report, its name, and what was found."""
+
+    part: str
+    name: str
+    passed: bool
+    found: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def machine() -> dict[str, str]:
+    """The machine and what is installed on it, without using a GPU or importing CuPy."""
+    return {
+        "mlp_xp": mlp_xp.__version__,
+        "Python": f"{platform.python_version()}, {platform.platform()}",
+        "CPU": f"{platform.machine()}, {_cpus()} CPUs available",
+        "NumPy": f"{np.__version__}, {_blas()}",
+        "CuPy": ", ".join(_cupy_packages()) or "not installed",
+        "driver": _driver(),
+        "environment": _environment(),
+    }
+
+
+def examine(name: str) -> Iterator[Finding]:
+    """Check a device: each step of the probe, its agreement with NumPy, and its speed.
+
+    The CPU is compared with itself in float64 instead. Findings come as soon as they are made. If
+    the device can't be used, or fails, the finding that says so is the last one.
+    """
+    device: Device = CPU()
+    if name != "cpu":
+        try:
+            for step, found in probe(cuda_index(name)):
+                yield Finding("probe", step, True, found)
+            device = get_device(name, require=True)
+        except (DeviceUnavailable, DeviceError) as error:
+            yield Finding("probe", "", False, str(error))
+            return
+    data = load_data("mnist")
+    try:
+        with device_errors():
+            yield from _parity(device, first_rows(data, PARITY_ROWS))
+            yield from _speed(device, data)
+    except DeviceError as error:
+        yield Finding("run", "", False, str(error))
+
+
+def _parity(device: Device, data: Dataset) -> Iterator[Finding]:
+    reference = CPU()
+    configs = {dtype: Config(**PARITY, dtype=dtype) for dtype in TOLERANCE}
+    if device.on_host:
+        comparisons = [("float32 against float64", "float64", "float32")]
+    else:
+        comparisons = [(f"against cpu, {dtype}", dtype, dtype) for dtype in TOLERANCE]
+    for part, reference_dtype, dtype in comparisons:
+        expected = trace(reference, data, configs[reference_dtype])
+        computed = trace(device, data, configs[dtype])
+        for stage in compare(expected, computed, TOLERANCE[dtype]):
+            values = {"difference": stage.difference, "tolerance": stage.tolerance}
+            found = f"difference {stage.difference:.1e}, allowed {stage.tolerance:.0e}"
+            yield Finding(part, stage.stage, stage.holds, found, values)
+
+
+def _speed(device: Device, data: Dataset) -> Iterator[Finding]:
+    for batch_size in SPEED_BATCHES:
+        config = Config(hidden=(128,), batch_size=batch_size, epochs=2, lr=0.01)
+        rows, seconds = batch_size * 8, 0.0
+        while seconds < SPEED_SECONDS and rows < len(data.train):
+            rows *= 4
+            # The first epoch compiles kernels and warms up.
+            last = train(first_rows(data, rows), config, device).history[-1]
+            seconds, speed = last.seconds, last.samples_per_second
+        values = {"batch_size": batch_size, "samples_per_second": speed}
+        found = f"{speed:,.0f} samples/s"
+        yield Finding("784-128-10, float32", f"batch {batch_size}", True, found, values)
+
+
+def _cupy_packages() -> list[str]:
+    """The installed CuPy packages with their versions; two of them overwrite each other's files."""
+    names = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
+    return [f"{name} {importlib.metadata.version(name)}" for name in names if _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _blas() -> str:
+    """NumPy's BLAS and its number of threads at the moment."""
+    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return "; ".join(
+        f"{library['internal_api']} {library['version']} "
+        f"({library.get('architecture', 'unknown')}), {library['num_threads']} threads"
+        for library in loaded
+    )
+
+
+def _driver() -> str:
+    """The NVIDIA driver's description of itself, which containers see too."""
+    try:
+        line = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError):
+        return "none loaded"
+    return line.partition(":")[2].strip()
+
+
+def _environment() -> str:
+    names = sorted(name for name in os.environ if name.startswith(VARIABLES))
+    return ", ".join(f"{name}={os.environ[name]}" for name in names) or "nothing set"

@@ -1,0 +1,28 @@
+"""Every random number of a run comes from here, and from the host.
+
+A stream depends on seed, purpose and place alone, never on what was drawn before or on the device:
+a stopped run finds its orders and masks again, and NumPy and CuPy see the same numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PURPOSES = {"order": 1, "dropout": 2, "split": 3}
+
+
+def stream(seed: int, purpose: str, epoch: int = 0, row: int | None = None) -> np.random.Generator:
+    """A generator of its own for each purpose and place.
+
+    purpose: `weights`, the initial ones; `split`, which rows validate; `order`, of the rows in an
+    epoch; `dropout`, the masks of the chunk that begins at `row` of an epoch. Epochs count from 1.
+    """
+    if purpose == "weights":
+        return np.random.default_rng(seed)
+    place = [] if row is None else [row]
+    return np.random.default_rng([seed, epoch, PURPOSES[purpose], *place])
+
+
+def notebook_stream(seed: int) -> np.random.RandomState:
+    """NumPy's legacy generator, which the notebook drew its weights from."""
+    return np.random.RandomState(seed)

@@ -1,0 +1,221 @@
+"""Models and checkpoints on disk: arrays in safetensors, which holds data and never code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from mlp_xp.devices import Device, get_device
+from mlp_xp.errors import InputError
+from mlp_xp.files import write_atomic
+from mlp_xp.nn import ACTIVATIONS, OBJECTIVES, Dense, Network
+from mlp_xp.training.history import Epoch
+from mlp_xp.types import Array, HostArray
+
+if TYPE_CHECKING:
+    from mlp_xp.training.trainer import Trainer
+
+MODEL = "model.safetensors"
+"""The model's name in a folder."""
+FORMAT = 1
+
+Arrays = dict[str, HostArray]
+
+
+def save_model(network: Network, path: Path | str) -> None:
+    """Write the network's weights, bit for bit, and what its inputs and outputs mean.
+
+    Tensors `layer.0.W` (n_in, n_out), `layer.0.b` (n_out,) and so on; `input.mean` and `input.std`
+    (n_in,) if it standardizes. Raises InputError if the file can't be written.
+    """
+    arrays = {}
+    for i, layer in enumerate(network.layers):
+        arrays[f"layer.{i}.W"], arrays[f"layer.{i}.b"] = layer.W, layer.b
+    if network.standardization is not None:
+        arrays["input.mean"], arrays["input.std"] = network.standardization
+    to_host = network.device.to_host
+    metadata = {
+        "activation": network.activation_name,
+        "objective": network.objective_name,
+        "output_names": network.output_names,
+    }
+    _write(Path(path), {k: to_host(a) for k, a in arrays.items()}, metadata, "model")
+
+
+def load_model(path: Path | str, device: Device | None = None) -> Network:
+    """The network of a file that save_model() wrote, in the dtype that it was saved in.
+
+    A folder stands for the model in it; device: as get_device() picks it if None. Raises InputError
+    for a file that isn't such a model.
+    """
+    device = device or get_device()
+    path = Path(path)
+    path = path / MODEL if path.is_dir() else path
+    arrays, metadata = _read(path, "model")
+    _check_model(arrays, metadata, path)
+    mean, std = arrays.pop("input.mean", None), arrays.pop("input.std", None)
+    layers = [
+        Dense(device.to_device(arrays[f"layer.{i}.W"]), device.to_device(arrays[f"layer.{i}.b"]))
+        for i in range(len(arrays) // 2)
+    ]
+    network = Network(device, layers, metadata["activation"], metadata["objective"])
+    network.output_names = tuple(metadata["output_names"]) if metadata["output_names"] else None
+    if mean is not None and std is not None:
+        network.standardize(mean, std)
+    return network
+
+
+def _check_model(arrays: Arrays, metadata: dict[str, Any], path: Path) -> None:
+    """Raise InputError unless these are the arrays and the description of a network."""
+    for name, choices in (("activation", ACTIVATIONS), ("objective", OBJECTIVES)):
+        if metadata.get(name) not in list(choices):
+            raise InputError(
+                f"{path}: not a model: its {name} is {metadata.get(name)!r}, which isn't known here"
+            )
+    inputs = [name for name in ("input.mean", "input.std") if name in arrays]
+    count = (len(arrays) - len(inputs)) // 2
+    wanted = [f"layer.{i}.{part}" for i in range(count) for part in "Wb"] + inputs
+    if not count or len(inputs) == 1 or sorted(wanted) != sorted(arrays):
+        raise InputError(f"{path}: not a model: its arrays aren't the layers of a network")
+    dtype = arrays["layer.0.W"].dtype
+    if str(dtype) not in ("float32", "float64"):
+        raise InputError(f"{path}: not a model: its weights are of type {dtype}")
+    n_in = (arrays["layer.0.W"].shape or (0,))[0]
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(inputs, (n_in,))
+    for i in range(count):
+        n_out = (arrays[f"layer.{i}.b"].shape or (0,))[0]
+        shapes |= {f"layer.{i}.W": (n_in, n_out), f"layer.{i}.b": (n_out,)}
+        n_in = n_out
+    for name, array in arrays.items():
+        if array.shape != shapes[name] or 0 in array.shape or array.dtype != dtype:
+            raise InputError(
+                f"{path}: damaged model: {name} is {array.dtype} {array.shape}, "
+                f"where {dtype} {shapes[name]} fits"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: damaged model: {name} holds NaN or infinity")
+    names = metadata.get("output_names", ())
+    fits = isinstance(names, list) and len(names) == n_in
+    if names is not None and not (fits and all(isinstance(name, str) for name in names)):
+        raise InputError(f"{path}: damaged model: {n_in} outputs, but their names are {names!r}")
+
+
+def save_checkpoint(trainer: Trainer, path: Path) -> None:
+    """Write all that load_checkpoint() needs to go on to the same bits. Call it between chunks."""
+    metadata = {
+        "config": trainer.config.to_dict(),
+        "data": trainer.fingerprint,
+        "device": trainer.network.device.name,
+        "history": [list(epoch) for epoch in trainer.history],
+        "rows": trainer.rows,
+        "loss_sum": trainer.loss_sum,
+        "seconds": trainer.seconds,
+        "steps": trainer.optimizer.steps,
+        "schedule": trainer.schedule.state(),
+        "best_epoch": trainer.early_stopping.best_epoch,
+        "best_loss": trainer.early_stopping.best_loss,
+    }
+    to_host = trainer.network.device.to_host
+    arrays = {name: to_host(array) for name, array in _state(trainer).items()}
+    _write(path, arrays, metadata, "checkpoint")
+
+
+def load_checkpoint(trainer: Trainer, path: Path) -> str:
+    """Bring a new trainer to where save_checkpoint() left another; returns that one's device.
+
+    Raises InputError, with the difference named, if that was another run: other settings, other
+    data or other layers.
+    """
+    arrays, metadata = _read(path, "checkpoint")
+    try:
+        _check_same_run(trainer, metadata)
+        _restore(trainer, arrays, metadata)
+        return str(metadata["device"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: damaged checkpoint ({error!r}); start the run anew") from error
+
+
+def _state(trainer: Trainer) -> dict[str, Array]:
+    """Every array that changes in a training, by its name in a checkpoint."""
+    groups = {
+        "network": trainer.network.parameters(),
+        "best": trainer.early_stopping.best_weights,
+    }
+    groups |= {f"optimizer.{slot}": arrays for slot, arrays in trainer.optimizer.state.items()}
+    return {f"{group}.{i}": a for group, arrays in groups.items() for i, a in enumerate(arrays)}
+
+
+def _check_same_run(trainer: Trainer, metadata: Mapping[str, Any]) -> None:
+    for name, value in trainer.config.to_dict().items():
+        if metadata["config"].get(name) != value:
+            raise InputError(
+                f"the checkpoint has {name} {metadata['config'].get(name)!r}, "
+                f"the run {value!r}: it can't go on with another"
+            )
+    if metadata["data"] != trainer.fingerprint:
+        raise InputError(
+            f"the data '{trainer.data.name}' has changed since this was written: its fingerprint "
+            f"is {trainer.fingerprint}, it was {metadata['data']}"
+        )
+
+
+def _restore(trainer: Trainer, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
+    best = trainer.early_stopping
+    best.best_epoch, best.best_loss = metadata["best_epoch"], metadata["best_loss"]
+    if best.best_epoch:
+        best.best_weights = [array.copy() for array in trainer.network.parameters()]
+    restore_arrays(_state(trainer), arrays, trainer.network.device)
+    trainer.optimizer.steps = metadata["steps"]
+    trainer.schedule.load_state(metadata["schedule"])
+    trainer.history = [Epoch(*epoch) for epoch in metadata["history"]]
+    trainer.rows, trainer.loss_sum = metadata["rows"], metadata["loss_sum"]
+    trainer.seconds = metadata["seconds"]
+
+
+def restore_arrays(
+    state: Mapping[str, Array], saved: Mapping[str, HostArray], device: Device
+) -> None:
+    """Copy every saved array into the one of its name on the device.
+
+    Raises InputError, before anything is changed, unless names, shapes and dtypes are the same.
+    """
+    for name in sorted(state.keys() ^ saved.keys()):
+        raise InputError(f"the state {'lacks' if name in state else 'has an unknown'} '{name}'")
+    for name, array in state.items():
+        if (saved[name].shape, saved[name].dtype) != (array.shape, array.dtype):
+            raise InputError(
+                f"the state's '{name}' is {saved[name].dtype} {saved[name].shape}, the run's "
+                f"{array.dtype} {array.shape}"
+            )
+    for name, array in state.items():
+        array[...] = device.to_device(saved[name])
+
+
+def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, Any], kind: str) -> None:
+    # One entry: safetensors writes several in no fixed order, and equal runs make equal files.
+    header = {"mlp_xp": json.dumps({"format": f"{kind} {FORMAT}", **metadata})}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_atomic(path, safetensors.numpy.save(contiguous, header))
+
+
+def _read(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and metadata of a file that _write() made; InputError for any other."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = json.loads((file.metadata() or {}).get("mlp_xp", "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or 'no such file'}") from error
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not a {kind} file, or a damaged one ({error})") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != f"{kind} {FORMAT}":
+        raise InputError(f"{path}: a safetensors file, but not a {kind} of this version")
+    return arrays, metadata

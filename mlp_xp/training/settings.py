@@ -1,0 +1,154 @@
+"""Kinds of settings: how a value is checked, read from text, and shown in a help page."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from mlp_xp.errors import InputError
+
+ABOVE_ZERO = math.ulp(0)
+"""As `least`, for a range without 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting of a run. default None means "not set", which the help page calls `unset`."""
+
+    help: str
+    group: str
+    """Of the help page: network, optimization, regularization or run."""
+    default: Any = None
+    unset: str = "none"
+    metavar: str | None = None
+
+    @property
+    def choices(self) -> list[str] | None:
+        """The values that are allowed at this moment, if they can be listed."""
+        return None
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is either true or false."""
+        return False
+
+    @property
+    def shown_default(self) -> str:
+        """The default as the command line would have it."""
+        if isinstance(self.default, tuple):
+            return ",".join(map(str, self.default))
+        return self.unset if self.default is None else str(self.default)
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value as a run uses it. Raises InputError, naming the setting, if it can't be."""
+        return value
+
+    def parse(self, text: str) -> Any:
+        """A value from the command line. Raises ValueError with a message for the user."""
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(Setting):
+    """True or false."""
+
+    @property
+    def is_flag(self) -> bool:
+        """Always."""
+        return True
+
+    def check(self, name: str, value: Any) -> bool:
+        """True and false alone; 1 is neither."""
+        if value is True or value is False:
+            return bool(value)
+        raise InputError(f"{name} is {value!r}; use one of True, False")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Setting):
+    """One of some names. They are read from `names` at each use, so that users can add to it."""
+
+    names: Collection[str]
+
+    @property
+    def choices(self) -> list[str]:
+        """The names."""
+        return list(self.names)
+
+    def check(self, name: str, value: Any) -> str | None:
+        """One of the names, or None if that is the default."""
+        if value is None and self.default is None:
+            return None
+        if type(value) is str and value in self.names:
+            return value
+        raise InputError(f"{name} is {value!r}; use one of {', '.join(self.names)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number(Setting):
+    """A number from `least` to `below`: any, or a whole one."""
+
+    whole: bool = False
+    least: float = 0
+    below: float = math.inf
+
+    def check(self, name: str, value: Any) -> Any:
+        """A number in the range, or None if that is the default."""
+        if value is None and self.default is None:
+            return None
+        fits = type(value) is int or (type(value) is float and not self.whole)
+        most = 2**53 if self.whole else sys.float_info.max  # JSON's integers have no end
+        if fits and self.least <= value < self.below and value <= most:
+            return value
+        what = "a whole number" if self.whole else "a number"
+        low = "above 0" if self.least == ABOVE_ZERO else f"from {self.least}"
+        high = "" if self.below == math.inf else f" and below {self.below}"
+        raise InputError(f"{name} is {value!r}; it must be {what} {low}{high}")
+
+    def parse(self, text: str) -> Any:
+        """As Python writes numbers."""
+        number = int if self.whole else float
+        try:
+            return number(text)
+        except ValueError:
+            raise ValueError(f"invalid {number.__name__} value: {text!r}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Number):
+    """A list of such numbers; `count` says how many if that is fixed, `example` shows one."""
+
+    example: str
+    count: int | None = None
+
+    def check(self, name: str, value: Any) -> Any:
+        """A tuple of numbers, each in the range."""
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{name} is {value!r}; it must be a list of numbers")
+        if self.count not in (None, len(value)):
+            raise InputError(f"{name} is {value!r}; it must be {self.count} numbers")
+        return tuple(super(Numbers, self).check(name, number) for number in value)
+
+    def parse(self, text: str) -> Any:
+        """With commas between; an empty text is an empty list."""
+        number = int if self.whole else float
+        try:
+            return [number(part) for part in text.split(",")] if text.strip() else []
+        except ValueError:
+            raise ValueError(f"'{text}' is no list of numbers; write {self.example}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWeight(Numbers):
+    """`balanced`, or a number for each class."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """`balanced`, None, or a tuple of numbers."""
+        return value if value in (None, "balanced") else super().check(name, value)
+
+    def parse(self, text: str) -> Any:
+        """`balanced`, or numbers with commas between."""
+        return text if text == "balanced" else super().parse(text)

@@ -1,0 +1,953 @@
+"""Users' mistakes: each ends in one line that says what is wrong and where, and harms nothing.
+
+The corpus is CASES: functions that break something below `place` and return a command line, each
+with a pattern that the one line on standard error must match.
+"""
+
+import errno
+import gzip
+import io
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from PIL import Image
+
+import mlp_xp
+from mlp_xp import Network, save_model
+from mlp_xp.cli import main
+from mlp_xp.data import idx, memory
+from mlp_xp.devices import CPU
+
+Break = Callable[[Path], list[str]]
+CASES: dict[str, tuple[Break, str]] = {}
+STATUS = {"option_hidden_beyond_memory": 3}  # all others: 2
+
+
+def broken(pattern: str) -> Callable[[Break], Break]:
+    """Add the decorated function to the corpus, under its own name."""
+
+    def register(function: Break) -> Break:
+        add(function.__name__, pattern, function)
+        return function
+
+    return register
+
+
+def add(name: str, pattern: str, function: Break) -> None:
+    assert name not in CASES
+    CASES[name] = function, pattern
+
+
+def train(data: Path, *options: str) -> list[str]:
+    """A short run, whose folder must not be created."""
+    return ["train", "--data", str(data), "--epochs", "1", "--device", "cpu",
+            "--out", str(data.parent / "new"), *options]  # fmt: skip
+
+
+X = np.arange(24, dtype=np.uint8).reshape(6, 2, 2)
+Y = np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a good data set, a good model for it, and a finished run."""
+    np.savez(tmp_path / "good.npz", X=X, y=Y)
+    network = Network.initialize(CPU(), (4, 3, 3), seed=1)
+    save_model(network, tmp_path / "model.safetensors")
+    (tmp_path / "run").mkdir()
+    save_model(network, tmp_path / "run" / "model.safetensors")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    return tmp_path
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+# ---- IDX
+
+
+def idx_case(name: str, pattern: str, file: str, content: bytes | None) -> None:
+    """A folder of four good files, one of which is replaced or, by None, removed."""
+
+    def function(place: Path) -> list[str]:
+        folder = place / "idx"
+        folder.mkdir()
+        for split, rows in (("train", 6), ("t10k", 3)):
+            (folder / f"{split}-images-idx3-ubyte").write_bytes(idx.write(X[:rows]))
+            (folder / f"{split}-labels-idx1-ubyte").write_bytes(idx.write(Y[:rows]))
+        (folder / file.removesuffix(".gz")).unlink(missing_ok=True)
+        if content is not None:
+            (folder / file).write_bytes(content)
+        return train(folder)
+
+    add(name, pattern, function)
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+GOOD, PACKED = idx.write(X), gzip.compress(idx.write(X))
+for name, pattern, file, content in (
+    ("idx_empty", r"starts with nothing, not an IDX file", IMAGES, b""),
+    ("idx_cut_in_magic", r"starts with 00 00, not an IDX file", IMAGES, GOOD[:2]),
+    ("idx_cut_in_axes", r"ends within its header; the file is cut", IMAGES, GOOD[:9]),
+    ("idx_cut_in_body", r"8 of 24 bytes are there; the file is cut", IMAGES, GOOD[:24]),
+    ("idx_too_long", r"more bytes than the 24 that its header promises", IMAGES, GOOD + b"x"),
+    ("idx_wrong_magic", r"starts with 89 50 4e 47, not an IDX", IMAGES, b"\x89PNG" + GOOD),
+    ("idx_of_floats", r"starts with 00 00 0d 03, not an IDX file of unsigned bytes", IMAGES,
+     b"\0\0\x0d\x03" + GOOD[4:]),
+    ("idx_huge_axes", r"promises 79228162458924105385300197375 bytes, more than", IMAGES,
+     GOOD[:4] + b"\xff" * 12 + GOOD[16:]),
+    ("idx_huge_axes_and_none", r"claims the shape \(0, 4294967295, 4294967295\); get it again",
+     IMAGES, GOOD[:4] + bytes(4) + b"\xff" * 8),
+    ("idx_gzip_cut", r"damaged gzip file .* get it again", IMAGES + ".gz", PACKED[:-9]),
+    ("idx_gzip_wrong_sum", r"damaged gzip file \(CRC", IMAGES + ".gz",
+     PACKED[:-8] + b"abcd" + PACKED[-4:]),
+    ("idx_gzip_damaged", r"damaged gzip file", IMAGES + ".gz",
+     PACKED[:12] + b"\xff" * 8 + PACKED[20:]),
+    ("idx_gzip_that_is_none", r"damaged gzip file \(Not a gzipped file", IMAGES + ".gz", GOOD),
+    ("idx_gzip_bomb", r"more bytes than the 24 that its header", IMAGES + ".gz",
+     gzip.compress(GOOD + bytes(10**7))),
+    ("idx_no_labels", r"idx: not a data set; it needs .* train-labels", LABELS, None),
+    ("idx_labels_of_other_length", r"6 training rows, but labels of shape \(2,\); give one",
+     LABELS, idx.write(Y[:2])),
+    ("idx_labels_that_are_images", r"labels of shape \(6, 2, 2\); give one", LABELS, GOOD),
+    ("idx_no_rows", r"the training set is empty \(shape \(0, 2, 2\)\)", IMAGES, idx.write(X[:0])),
+    ("idx_test_without_labels", r"come together, and one is missing",
+     "t10k-labels-idx1-ubyte", None),
+    ("idx_test_of_other_width", r"test rows have 6 values, training rows 4; they must agree",
+     "t10k-images-idx3-ubyte", idx.write(np.zeros((3, 2, 3), np.uint8))),
+    ("idx_test_label_unseen", r"test label 9 does not occur in training.* 0 to 2",
+     "t10k-labels-idx1-ubyte", idx.write(np.array([0, 9, 1], np.uint8))),
+    ("idx_two_data_sets", r"more than one file of images \(letters-.*own", f"letters-{IMAGES}",
+     GOOD),
+):  # fmt: skip
+    idx_case(name, pattern, file, content)
+# The last of them keeps both.
+CASES["idx_two_data_sets"] = (
+    lambda place, make=CASES["idx_two_data_sets"][0]: (
+        make(place), (place / "idx" / IMAGES).write_bytes(GOOD))[0],
+    CASES["idx_two_data_sets"][1],
+)  # fmt: skip
+
+
+# ---- npz
+
+
+def npz_case(name: str, pattern: str, **arrays: object) -> None:
+    def function(place: Path) -> list[str]:
+        np.savez(place / "bad.npz", **{"X": X, "y": Y, **arrays})
+        return train(place / "bad.npz")
+
+    add(name, rf"bad(\.npz)?: .*{pattern}", function)
+
+
+def content_case(name: str, pattern: str, file: str, content: Callable[[], bytes]) -> None:
+    def function(place: Path) -> list[str]:
+        (place / file).write_bytes(content())
+        return train(place / file)
+
+    add(name, rf"{re.escape(file)}: .*{pattern}", function)
+
+
+def npz_bytes(**arrays: object) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{"X": X, "y": Y, **arrays})
+    return file.getvalue()
+
+
+def npy(header: str, body: bytes = bytes(64), version: int = 1, length: int | None = None) -> bytes:
+    raw = header.encode() + b"\n"
+    size = struct.pack("<H" if version == 1 else "<I", len(raw) if length is None else length)
+    return b"\x93NUMPY" + bytes([version, 0]) + size + raw + body
+
+
+def claim(descr: str, shape: str) -> bytes:
+    return npy(f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}")
+
+
+def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def member(content: bytes) -> Callable[[], bytes]:
+    return lambda: zipped(("X.npy", content), ("y.npy", content))
+
+
+def encrypted() -> bytes:
+    content = bytearray(npz_bytes())
+    for place in (content.find(b"PK\3\4") + 6, content.find(b"PK\1\2") + 8):
+        content[place] |= 1
+    return bytes(content)
+
+
+def lying_size() -> bytes:
+    """An archive whose directory says that its first member unpacks to 3.7 GB, and a header too."""
+    content = bytearray(zipped(("X.npy", claim("'|u1'", "(1000000, 3700)")), ("y.npy", b"")))
+    place = content.find(b"PK\1\2")
+    content[place + 24 : place + 28] = struct.pack("<I", 3_700_000_100)
+    return bytes(content)
+
+
+def flipped() -> bytes:
+    content = bytearray(npz_bytes())
+    content[content.find(X.tobytes()) + 5] ^= 1
+    return bytes(content)
+
+
+npz_case("npz_objects", "x: holds Python objects, which are never loaded; save numbers",
+         X=np.array([None, {}]))  # fmt: skip
+npz_case("npz_nan", "training data holds NaN or infinity, first in row 3; remove",
+         X=np.where(np.arange(6)[:, None] == 3, np.nan, np.ones((6, 2))))  # fmt: skip
+npz_case("npz_infinity", "holds NaN or infinity, first in row 0", X=np.full((6, 2), -np.inf))
+npz_case("npz_complex", "x: is of type complex128; save numbers", X=np.ones((6, 2), complex))
+npz_case("npz_dates", r"x: is of type datetime64\[D\]; save", X=np.zeros((6, 2), "M8[D]"))
+npz_case("npz_text", "x: is of type <U3; save numbers", X=np.full((6, 2), "one"))
+npz_case("npz_text_labels", "y: is of type <U3; save numbers", y=np.full(6, "cat"))
+npz_case("npz_records", "x: is of type .*; save numbers", X=np.zeros(6, "f4,f4"))
+npz_case("npz_fractions_as_labels", "labels of type float64; they must be whole", y=Y / 2)
+npz_case("npz_nan_as_label", "must be whole numbers", y=np.array([0, 1, np.nan, 1, 0, 1]))
+npz_case("npz_negative_label", "label -1 in row 2; labels count the classes from 0",
+         y=np.array([0, 1, -1, 0, 1, 0]))  # fmt: skip
+npz_case(
+    "npz_huge_label", "label 4000000000 in row 0; .* at most 65536", y=Y + np.uint64(4 * 10**9)
+)
+npz_case("npz_one_hot_labels", r"labels of shape \(6, 3\); give one integer label", y=np.eye(3)[Y])
+npz_case("npz_one_class", "at least two", y=np.full(6, 3))
+npz_case("npz_one_label_too_few", r"6 training rows, but labels of shape \(5,\)", y=Y[:5])
+npz_case("npz_no_rows", r"training set is empty \(shape \(0, 2\)\); give it rows",
+         X=np.ones((0, 2)), y=Y[:0])  # fmt: skip
+npz_case("npz_no_columns", r"training set is empty \(shape \(6, 0\)\)", X=np.ones((6, 0)))
+npz_case("npz_flat", r"training data has shape \(6,\); it needs one row a sample", X=Y)
+npz_case("npz_scalar", r"training data has shape \(\)", X=np.float32(3))
+npz_case("npz_test_labels_missing", "holds x_test alone; x_test and y_test come", x_test=X)
+npz_case("npz_test_nan", "test data holds NaN", x_test=np.full((6, 4), np.nan), y_test=Y)
+npz_case("npz_names_twice", "holds x, y twice|is there 2 times; keep one", x=X)
+for name, pattern, content in (
+    ("npz_that_is_empty", "damaged or not an .npz file", lambda: b""),
+    ("npz_that_is_text", "damaged or not an .npz file .* get it again", lambda: b"hello" * 50),
+    ("npz_cut_in_the_middle", "damaged or not an .npz", lambda: npz_bytes()[:200]),
+    ("npz_cut_in_its_directory", "damaged or not an .npz", lambda: npz_bytes()[:-30]),
+    ("npz_with_a_flipped_bit", "damaged or not an .npz file \\(Bad CRC", flipped),
+    ("npz_without_y", "holds X|holds x; it needs", lambda: zipped(("X.npy", npy("")))),
+    ("npz_with_nothing", "holds nothing; it needs x_train", lambda: zipped()),
+    ("npz_of_nested_paths", r"holds \.\./x, a/y; it needs",
+     lambda: zipped(("../x.npy", b""), ("a/y.npy", b""))),
+    ("npz_with_a_password", "x: is encrypted; save it without a password", encrypted),
+    ("npz_packed_by_lzma", "x: is packed in a way that NumPy doesn't",
+     lambda: zipped(("X.npy", b""), ("y.npy", b""), method=zipfile.ZIP_LZMA)),
+    ("npz_that_lies_about_its_size", "promises 3700000000 bytes, 1?4?.* are there", lying_size),
+    ("npz_member_that_is_no_array", "x: not an array in NumPy's format", member(b"hello, world")),
+    ("npz_member_of_version_9", r"version \(9, 0\) is unknown|Invalid|only support",
+     member(npy("{}", version=9))),
+    ("npz_huge_header_length", "x: not an array in NumPy's format",
+     member(npy("{}", version=2, length=2**32 - 1))),
+    ("npz_header_that_is_code", "x: not an array in NumPy's format",
+     member(npy("__import__('os').system('false')"))),
+    ("npz_header_without_end", "x: not an array in NumPy's format", member(npy("{" * 300))),
+    ("npz_promises_too_much", "promises 1000000000000 bytes, .* are there; the file is cut",
+     member(claim("'|u1'", "(1000000, 1000000)"))),
+    ("npz_shape_below_zero", r"claims the shape \(-1, 64\)", member(claim("'|u1'", "(-1, 64)"))),
+    ("npz_shape_below_zero_twice", r"claims the shape \(-8, -8\)",
+     member(claim("'|u1'", "(-8, -8)"))),
+    ("npz_shape_beyond_counting", r"claims the shape",
+     member(claim("'|u1'", "(0, 100000000000000000000)"))),
+    ("npz_shape_of_100_axes", r"claims the shape", member(claim("'|u1'", f"{(1,) * 100}"))),
+    ("npz_shape_of_text", "not an array", member(claim("'|u1'", "('a', 2)"))),
+    ("npz_type_of_nothing", "is of type", member(claim("'|V0'", "(2, 2)"))),
+    ("npz_type_unknown", "not an array in NumPy's format", member(claim("'wide'", "(2, 2)"))),
+    ("npz_body_longer_than_promised", "x: more bytes than the 4 that",
+     member(claim("'|u1'", "(2, 2)"))),
+):  # fmt: skip
+    content_case(name, pattern, "bad.npz", content)
+
+
+@broken(r"big\.npz: x: needs 0\.0 GB of memory, 0\.0 GB are free; save the rows .* X\.npy")
+def npz_larger_than_memory(place: Path) -> list[str]:
+    np.savez(place / "big.npz", X=np.zeros((6, 9)), y=Y)
+    return train(place / "big.npz")
+
+
+# ---- npy
+
+
+def npy_case(name: str, pattern: str, **files: bytes) -> None:
+    def function(place: Path) -> list[str]:
+        folder = place / "npy"
+        folder.mkdir()
+        for stem, content in files.items():
+            (folder / f"{stem}.npy").write_bytes(content)
+        return train(folder)
+
+    add(name, rf"npy.*{pattern}", function)
+
+
+def saved(array: object) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.asarray(array))
+    return file.getvalue()
+
+
+npy_case("npy_x_alone", "holds x; it needs", X=saved(X))
+npy_case("npy_cut", r"promises 24 bytes, .*cut|\d+ bytes follow a header that promises 24",
+         X=saved(X)[:-5], y=saved(Y))  # fmt: skip
+npy_case("npy_too_long", "27 bytes follow a header that promises 24; save it again",
+         X=saved(X) + b"abc", y=saved(Y))  # fmt: skip
+npy_case("npy_objects", r"X\.npy: holds Python objects", X=saved([None, {}]), y=saved(Y))
+npy_case("npy_empty", r"y\.npy: not an array in NumPy's format", X=saved(X), y=b"")
+npy_case("npy_no_rows", "training set is empty", X=saved(X[:0]), y=saved(Y[:0]))
+npy_case("npy_nan", "holds NaN or infinity, first in row 0", X=saved(np.where(X < 1, np.nan, X)),
+         y=saved(Y))  # fmt: skip
+npy_case("npy_lengths_differ", "6 training rows, but labels of shape", X=saved(X), y=saved(Y[1:]))
+npy_case("npy_names_differ_in_case", r"X\.npy and x\.npy differ only in case; remove one",
+         X=saved(X), x=saved(X), y=saved(Y))  # fmt: skip
+content_case("npy_by_itself", "one array is no data set; give the folder", "X.npy",
+             lambda: saved(X))  # fmt: skip
+
+
+# ---- tables
+
+
+def csv_case(
+    name: str, pattern: str, text: str | bytes, *options: str, file: str = "bad.csv"
+) -> None:
+    def function(place: Path) -> list[str]:
+        content = text if isinstance(text, bytes) else text.encode()
+        (place / file).write_bytes(content)
+        return train(place / file, *options)
+
+    add(name, rf"{re.escape(file)}: .*{pattern}", function)
+
+
+HEAD = "a,b,label\n"
+csv_case("csv_empty", "is empty; it needs a header line", "")
+csv_case("csv_header_alone", "has columns but no rows", HEAD)
+csv_case("csv_blank_lines_alone", "has columns but no rows", HEAD + "\n  \n\n")
+csv_case("csv_without_header", "line 1 holds numbers .* add a header line", "1,2,0\n3,4,1\n")
+csv_case("csv_ragged_short", "line 3 has 2 values, the header names 3 columns; mend the line",
+         HEAD + "1,2,0\n3,1\n")  # fmt: skip
+csv_case("csv_ragged_long", "line 4 has 4 values, the header names 3", HEAD + "1,2,0\n\n3,4,5,1\n")
+csv_case("csv_all_rows_short", "line 2 has 2 values, the header names 3", HEAD + "1,0\n3,1\n")
+csv_case("csv_category", "line 3, column 'b': 'red' is no number; leave the column out",
+         HEAD + "1,2,0\n3,red,1\n")  # fmt: skip
+csv_case("csv_nan", "line 3, column 'a': 'nan' is not finite; remove the line",
+         HEAD + "1,2,0\nnan,4,1\n")  # fmt: skip
+csv_case("csv_infinity", "line 2, column 'b': '-inf' is not finite", HEAD + "1,-inf,0\n3,4,1\n")
+csv_case("csv_beyond_float64", "line 2, column 'a': '1e999' is not finite", HEAD + "1e999,1,0\n")
+csv_case("csv_nothing_there", "line 2, column 'b': nothing is there", HEAD + "1,,0\n3,4,1\n")
+csv_case("csv_no_label", "line 3, column 'label': nothing is there", HEAD + "1,2,0\n3,4,\n")
+csv_case("csv_label_unknown", "no columns are named 'kind', of a, b, label; --label takes",
+         HEAD + "1,2,0\n3,4,1\n", "--label", "kind")  # fmt: skip
+csv_case("csv_label_twice", "2 columns are named 'a'", "a,a,b\n1,2,3\n", "--label", "a")
+csv_case("csv_several_labels", "a row has one class, and --label names 2", HEAD + "1,2,0\n",
+         "--label", "a,b")  # fmt: skip
+csv_case("csv_of_semicolons", "has the one column 'a;b;label'", "a;b;label\n1;2;0\n")
+csv_case("csv_with_row_numbers", r"column 1 has no name.*index=False", ",a,label\n0,1,0\n1,2,1\n")
+csv_case("csv_in_latin_1", "not text in UTF-8", "größe,label\n1,0\n2,1\n".encode("latin-1"))
+csv_case("csv_in_latin_1_below", "not text in UTF-8|no number", HEAD.encode() + b"1,\xe4,0\n")
+csv_case("csv_in_utf_16", "not text in UTF-8", (HEAD + "1,2,0\n").encode("utf-16"))
+csv_case("csv_open_quote", "line \\d.*mend it|can't be read", HEAD + '1,"2,0\n3,4,1\n')
+csv_case("csv_open_quote_in_header", "line \\d.*unexpected end of data", 'a,"b,label\n1,2,0\n')
+csv_case("csv_label_is_a_fraction", "holds 0.5, a number and no class; name the label",
+         HEAD + "1,2,0.5\n3,4,1\n")  # fmt: skip
+csv_case("csv_of_zero_bytes", "no number|can't be read|contains NUL|NUL", HEAD.encode() + b"\0,1,0")
+csv_case("csv_hexadecimal", "line 2, column 'a': '0x10' is no number", HEAD + "0x10,2,0\n")
+csv_case("csv_thousands", "no number|can't be read", HEAD + "1_000,2,0\n")
+csv_case("tsv_with_commas", "has the one column", HEAD + "1,2,0\n", file="bad.tsv")
+csv_case("csv_labels_neither_0_nor_1", "target 2.0 in row 0, column 0; targets must be 0 or 1",
+         HEAD + "1,2,2\n3,4,1\n", "--objective", "multilabel")  # fmt: skip
+csv_case("csv_every_column_a_label", "every column is a label; keep one", "a,b\n1,0\n",
+         "--label", "a,b", "--objective", "multilabel")  # fmt: skip
+
+
+@broken(r"bad: every training label is 0; give at least two classes")
+def csv_one_class(place: Path) -> list[str]:
+    (place / "bad.csv").write_text(HEAD + "1,2,cat\n3,4,cat\n")
+    return train(place / "bad.csv")
+
+
+@broken(r"test\.csv: its columns differ from those of train\.csv; give both alike")
+def table_folder_of_other_columns(place: Path) -> list[str]:
+    (place / "t").mkdir()
+    (place / "t" / "train.csv").write_text(HEAD + "1,2,0\n3,4,1\n")
+    (place / "t" / "test.csv").write_text("b,a,label\n1,2,0\n")
+    return train(place / "t")
+
+
+@broken(r"test\.csv: column 'label' holds the class 'emu', which training didn't have \(cat, dog\)")
+def table_folder_of_other_classes(place: Path) -> list[str]:
+    (place / "t").mkdir()
+    (place / "t" / "train.csv").write_text(HEAD + "1,2,cat\n3,4,dog\n")
+    (place / "t" / "test.csv").write_text(HEAD + "1,2,emu\n")
+    return train(place / "t")
+
+
+@broken(r"t: holds train\.csv and train\.tsv; remove one")
+def table_folder_of_two(place: Path) -> list[str]:
+    (place / "t").mkdir()
+    (place / "t" / "train.csv").write_text(HEAD + "1,2,cat\n3,4,dog\n")
+    (place / "t" / "train.tsv").write_text(HEAD)
+    return train(place / "t")
+
+
+@broken(r"t\.parquet: (damaged or not a Parquet file|reading Parquet needs pyarrow: pip install)")
+def parquet_that_is_none(place: Path) -> list[str]:
+    (place / "t.parquet").write_bytes(b"PAR1" + bytes(50) + b"PAR1")
+    return train(place / "t.parquet")
+
+
+@broken(r"good\.npz: has no named columns, so the label 'kind' names nothing")
+def label_of_what_has_no_columns(place: Path) -> list[str]:
+    return train(place / "good.npz", "--label", "kind")
+
+
+# ---- paths
+
+
+@broken(r"nowhere: no such file or folder; --data takes")
+def path_to_nothing(place: Path) -> list[str]:
+    return train(place / "nowhere")
+
+
+@broken(r"data\.xlsx: not a data set; use \.npz, \.csv")
+def path_of_unknown_kind(place: Path) -> list[str]:
+    (place / "data.xlsx").write_bytes(b"PK")
+    return train(place / "data.xlsx")
+
+
+@broken(r"good\.npz/inner\.npz: no such file or folder; --data takes")
+def path_below_a_file(place: Path) -> list[str]:
+    return [*train(place / "good.npz" / "inner.npz"), "--out", str(place / "new")]
+
+
+@broken(r"empty: not a data set; it needs train-images")
+def path_to_an_empty_folder(place: Path) -> list[str]:
+    (place / "empty").mkdir()
+    return train(place / "empty")
+
+
+@broken(r"loop\.npz: (Too many levels|.*loop|no such)")
+def path_in_a_circle(place: Path) -> list[str]:
+    (place / "loop.npz").symlink_to(place / "loop.npz")
+    return train(place / "loop.npz")
+
+
+@broken(r"(File name too long|no such)")
+def path_too_long(place: Path) -> list[str]:
+    return train(place / ("long" * 100 + ".npz"))
+
+
+@broken(r"two\\nlines \\x1b\[31m\.npz: no such file")
+def path_that_talks_to_the_terminal(place: Path) -> list[str]:
+    return [*train(place / "two\nlines \x1b[31m.npz"), "--out", str(place / "new")]
+
+
+@broken(r"bytes\\udcff\.npz: no such file")
+def path_that_is_no_text(place: Path) -> list[str]:
+    return [*train(place / os.fsdecode(b"bytes\xff.npz")), "--out", str(place / "new")]
+
+
+@broken(r"null byte|no such")
+def path_with_a_zero_byte(place: Path) -> list[str]:
+    (place / "c.json").write_text(json.dumps({"data": "a\0b.npz"}))
+    return ["train", "--config", str(place / "c.json"), "--out", str(place / "new")]
+
+
+# ---- models
+
+
+def model_case(name: str, pattern: str, content: Callable[[bytes], bytes]) -> None:
+    def function(place: Path) -> list[str]:
+        good = (place / "model.safetensors").read_bytes()
+        (place / "bad.safetensors").write_bytes(content(good))
+        return ["evaluate", str(place / "bad.safetensors"), "--data", str(place / "good.npz")]
+
+    add(name, rf"bad\.safetensors: .*{pattern}", function)
+
+
+def rewritten(
+    change: Callable[[dict[str, np.ndarray], dict[str, object]], object],
+) -> Callable[[bytes], bytes]:
+    """The model with its arrays or its description changed."""
+
+    def content(good: bytes) -> bytes:
+        arrays = dict(safetensors.numpy.load(good))
+        header = json.loads(good[8 : 8 + struct.unpack("<Q", good[:8])[0]])
+        metadata = json.loads(header["__metadata__"]["mlp_xp"])
+        change(arrays, metadata)
+        return safetensors.numpy.save(arrays, {"mlp_xp": json.dumps(metadata)})
+
+    return content
+
+
+for name, pattern, change in (
+    ("model_empty", "not a model", lambda good: b""),
+    ("model_that_is_text", "not a model", lambda good: b"hello, world" * 9),
+    ("model_cut_in_header", "not a model", lambda good: good[:50]),
+    ("model_cut_in_weights", "not a model", lambda good: good[:-4]),
+    ("model_too_long", "not a model", lambda good: good + b"abcd"),
+    ("model_huge_header_length", "not a model", lambda good: b"\xff" * 8 + good[8:]),
+    ("model_large_header_length", "not a model",
+     lambda good: struct.pack("<Q", 99_999_999) + good[8:]),
+    ("model_of_another_project", "not a model",
+     lambda good: safetensors.numpy.save({"a": np.ones(3)})),
+    ("model_described_by_no_json", "not a model",
+     lambda good: safetensors.numpy.save({"a": np.ones(3)}, {"mlp_xp": "{"})),
+    ("model_described_without_end", "not a model",
+     lambda good: safetensors.numpy.save({"a": np.ones(3)}, {"mlp_xp": "[" * 100_000})),
+    ("model_of_the_future", "this version|not a model",
+     rewritten(lambda arrays, metadata: metadata.update(format="mlp_xp model 999"))),
+    ("model_with_nan", "layer.1.W holds NaN",
+     rewritten(lambda arrays, metadata: arrays["layer.1.W"].__setitem__((0, 0), np.nan))),
+    ("model_without_a_bias", "its arrays aren't the layers",
+     rewritten(lambda arrays, metadata: arrays.pop("layer.0.b"))),
+    ("model_without_layers", "its arrays aren't the layers",
+     rewritten(lambda arrays, metadata: arrays.clear())),
+    ("model_of_shapes_that_disagree", "layer.1.W is float32",
+     rewritten(lambda arrays, metadata: arrays.update({"layer.1.W": np.ones((9, 3), "f4")}))),
+    ("model_of_mixed_types", "layer.0.b is float64",
+     rewritten(lambda arrays, metadata: arrays.update({"layer.0.b": np.ones(3)}))),
+    ("model_of_integers", "its weights are of type int",
+     rewritten(lambda arrays, metadata: arrays.update(
+         {name: array.astype("i4") for name, array in arrays.items()}))),
+    ("model_of_flat_weights", "layer.0.W is float32",
+     rewritten(lambda arrays, metadata: arrays.update({"layer.0.W": np.ones(12, "f4")}))),
+    ("model_of_unknown_activation", "its activation is 'swish'",
+     rewritten(lambda arrays, metadata: metadata.update(activation="swish"))),
+    ("model_of_an_activation_that_is_no_text", r"its activation is \[1\]",
+     rewritten(lambda arrays, metadata: metadata.update(activation=[1]))),
+    ("model_of_unknown_objective", "its objective is None",
+     rewritten(lambda arrays, metadata: metadata.pop("objective"))),
+    ("model_of_too_few_names", "3 outputs, but their names are",
+     rewritten(lambda arrays, metadata: metadata.update(output_names=["a"]))),
+    ("model_of_names_that_are_no_text", "their names are",
+     rewritten(lambda arrays, metadata: metadata.update(output_names=[1, None, {}]))),
+):  # fmt: skip
+    model_case(name, pattern, change)
+
+
+@broken(r"nowhere: (No such file|no such)")
+def model_that_is_not_there(place: Path) -> list[str]:
+    return ["evaluate", str(place / "nowhere")]
+
+
+@broken(r"empty/model\.safetensors: (No such file|no such)")
+def model_in_an_empty_folder(place: Path) -> list[str]:
+    (place / "empty").mkdir()
+    return ["predict", str(place / "empty"), str(place / "good.npz")]
+
+
+@broken(r"the network takes 4 inputs, the data has 9")
+def model_of_other_inputs(place: Path) -> list[str]:
+    np.savez(place / "wide.npz", X=np.ones((6, 9)), y=Y)
+    return ["evaluate", str(place / "run"), "--data", str(place / "wide.npz")]
+
+
+@broken(r"the data has a label 5, the network knows classes 0 to 2")
+def model_of_fewer_classes(place: Path) -> list[str]:
+    np.savez(place / "more.npz", X=X, y=Y + 3)
+    return ["evaluate", str(place / "run"), "--data", str(place / "more.npz")]
+
+
+# ---- rows to predict
+
+
+def predict_case(name: str, pattern: str, file: str, content: Callable[[], bytes], *options: str):
+    def function(place: Path) -> list[str]:
+        (place / file).write_bytes(content())
+        return ["predict", str(place / "run"), str(place / file), *options]
+
+    add(name, rf"{re.escape(file)}: .*{pattern}", function)
+
+
+def png(mode: str = "L", size: tuple[int, int] = (8, 8)) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, "PNG")
+    return file.getvalue()
+
+
+def png_bomb() -> bytes:
+    """A few bytes that claim to be a picture of 60,000 by 60,000."""
+    good = bytearray(png())
+    good[16:24] = struct.pack(">II", 60_000, 60_000)
+    good[29:33] = struct.pack(">I", __import__("zlib").crc32(good[12:29]))
+    return bytes(good)
+
+
+for name, pattern, file, content, *options in (
+    ("rows_of_unknown_kind", r"predict reads \.npy, \.npz", "a.txt", lambda: b"1 2 3 4"),
+    ("rows_too_wide", r"shape \(2, 5\); the model needs rows of 4", "a.npy",
+     lambda: saved(np.ones((2, 5)))),
+    ("rows_none", r"shape \(0, 4\)", "a.npy", lambda: saved(np.ones((0, 4)))),
+    ("rows_scalar", r"shape \(\)", "a.npy", lambda: saved(3.0)),
+    ("rows_nan", "holds NaN or infinity, first in row 1", "a.npy",
+     lambda: saved([[1, 2, 3, 4], [1, 2, 3, np.nan]])),
+    ("rows_text", "is of type <U1; save numbers", "a.npy", lambda: saved(["a"])),
+    ("rows_cut", "promises|follow", "a.npy", lambda: saved(np.ones((2, 4)))[:-1]),
+    ("rows_in_several_arrays", "holds a, b; call the array of rows x", "a.npz",
+     lambda: zipped(("a.npy", saved(1)), ("b.npy", saved(1)))),
+    ("rows_in_no_array", "holds nothing; call", "a.npz", lambda: zipped()),
+    ("rows_with_a_label_too_many", "rows of 4 values; leave a column of labels out with --label",
+     "a.csv", lambda: b"a,b,c,d,e\n1,2,3,4,5\n"),
+    ("rows_with_a_category", "line 2, column 'd': 'red' is no number", "a.csv",
+     lambda: b"a,b,c,d\n1,2,3,red\n"),
+    ("rows_without_the_label_named", "no columns are named 'kind'", "a.csv",
+     lambda: b"a,b,c,d\n1,2,3,4\n", "--label", "kind"),
+    ("rows_without_columns", "has no named columns", "a.npy", lambda: saved(X), "--label", "k"),
+    ("picture_that_is_none", "not a picture in PNG", "a.png", lambda: b"hello"),
+    ("picture_of_another_format", "not a picture in PNG", "a.png", lambda: b"GIF89a" + bytes(40)),
+    ("picture_cut", "not a picture in PNG", "a.png", lambda: png()[:50]),
+    ("picture_bomb", "not a picture in PNG.*(decompression bomb|exceeds)", "a.png", png_bomb),
+    ("picture_of_16_bits", "has 16 bits a pixel; save it with 8", "a.png", lambda: png("I;16")),
+):  # fmt: skip
+    predict_case(name, pattern, file, content, *options)
+
+
+# ---- settings
+
+
+def option_case(name: str, pattern: str, *options: str) -> None:
+    add(name, pattern, lambda place: train(place / "good.npz", *options))
+
+
+def config_case(name: str, pattern: str, content: str | bytes) -> None:
+    def function(place: Path) -> list[str]:
+        raw = content if isinstance(content, bytes) else content.encode()
+        (place / "c.json").write_bytes(raw)
+        return train(place / "good.npz", "--config", str(place / "c.json"))
+
+    add(name, pattern, function)
+
+
+for name, pattern, *options in (
+    ("option_unknown", "unrecognized arguments: --learning-rate", "--learning-rate", "1"),
+    ("option_of_no_number", "--lr: invalid float value: 'fast'", "--lr", "fast"),
+    ("option_lr_nan", "lr is nan; it must be a number above 0", "--lr", "nan"),
+    ("option_lr_below_zero", "lr is -1.0; it must be", "--lr", "-1"),
+    ("option_lr_infinite", "lr is inf", "--lr", "inf"),
+    ("option_no_batch", "batch_size is 0; it must be a whole number from 1", "--batch-size", "0"),
+    ("option_no_epochs", "epochs is -3; it must be", "--epochs", "-3"),
+    ("option_seed_below_zero", "seed is -1; it must be", "--seed", "-1"),
+    ("option_hidden_of_text", "'wide' is no list of numbers; write 128 or 512,256",
+     "--hidden", "wide"),
+    ("option_hidden_of_zero", "hidden is 0; it must be", "--hidden", "5,0"),
+    ("option_hidden_beyond_memory", "memory", "--hidden", "1000000000000"),
+    ("option_hidden_beyond_counting", "hidden is 10{30}; it must be", "--hidden", f"1{'0' * 30}"),
+    ("option_batch_beyond_counting", "batch_size is 10", "--batch-size", f"1{'0' * 30}"),
+    ("option_epochs_beyond_counting", "epochs is 10", "--epochs", f"1{'0' * 400}"),
+    ("option_device_unknown", "device 'gpu'", "--device", "gpu"),
+    ("option_nesterov_alone", "nesterov needs a momentum", "--nesterov"),
+    ("option_momentum_of_adam", "momentum needs the optimizer sgd",
+     "--momentum", "0.9", "--optimizer", "adam"),
+    ("option_patience_without_validation", "patience needs a validation set: give",
+     "--patience", "3"),
+    ("option_validation_of_all", "validation is 1.0; it must be", "--validation", "1"),
+    ("option_validation_leaves_nothing", "leaves none to train on", "--validation", "0.99"),
+    ("option_validation_of_nothing", "nowhere: no such", "--validation", "nowhere"),
+    ("option_weights_of_other_classes", "class_weight has 2 numbers, the data 3",
+     "--class-weight", "1,2"),
+    ("option_smoothing_of_numbers", "label_smoothing needs the objective multiclass",
+     "--label-smoothing", "0.1", "--objective", "regression"),
+    ("option_interval_of_nothing", "'0s' is not an interval; write 30s",
+     "--checkpoint-every", "0s"),
+    ("option_memory_of_nothing", "'0G' is not an amount of memory; write it like 500M or 2G",
+     "--device-memory", "0G"),
+    ("option_objective_unknown", "--objective: invalid choice: 'softmax'",
+     "--objective", "softmax"),
+    ("option_betas_of_one", r"betas is \[0\.9\]; it must be 2 numbers", "--betas", "0.9"),
+    ("option_of_a_flag_with_a_value", "ignored explicit argument 'yes'", "--shuffle=yes"),
+    ("option_preset_and_config", "--preset and --config exclude each other; give one",
+     "--preset", "notebook", "--config", "c.json"),
+    ("option_preset_unknown", "invalid choice: 'book'", "--preset", "book"),
+):  # fmt: skip
+    option_case(name, pattern, *options)
+
+for name, pattern, content in (
+    ("config_empty", r"c\.json: not valid JSON", ""),
+    ("config_cut", r"c\.json: not valid JSON", '{"lr": 0.1'),
+    ("config_of_bytes", r"c\.json: not valid JSON", b"\xff\xfe\x00"),
+    ("config_of_a_list", r"c\.json: not a settings file; it must hold a JSON object", "[1, 2]"),
+    ("config_without_end", r"c\.json: not valid JSON", "[" * 200_000),
+    ("config_of_unknown_setting", "unknown setting rate", '{"rate": 1}'),
+    (
+        "config_of_a_name_in_two_lines",
+        r"unknown setting a\\nb\\x1b\[31m in",
+        '{"a\\nb\\u001b[31m": 1}',
+    ),
+    ("config_of_wrong_type", "batch_size is '32'; it must be", '{"batch_size": "32"}'),
+    ("config_of_a_truth", "batch_size is True; it must be", '{"batch_size": true}'),
+    ("config_of_hidden_number", "hidden is 5; it must be a list", '{"hidden": 5}'),
+    ("config_of_nested_hidden", r"hidden is \[1\]; it must be", '{"hidden": [[1]]}'),
+    ("config_of_infinity", "lr is inf", '{"lr": Infinity}'),
+    ("config_of_a_number_beyond_floats", "lr is 1000.*it must be", f'{{"lr": 1{"0" * 400}}}'),
+    ("config_of_a_list_as_choice", r"dtype is \[\]; use", '{"dtype": []}'),
+    ("config_of_no_path", "label is 5; it must be a string", '{"label": 5}'),
+):
+    config_case(name, pattern, content)
+
+
+@broken(r"none\.json: No such file")
+def config_that_is_not_there(place: Path) -> list[str]:
+    return train(place / "good.npz", "--config", str(place / "none.json"))
+
+
+@broken(r"required: COMMAND")
+def command_missing(place: Path) -> list[str]:
+    return []
+
+
+@broken(r"invalid choice: 'learn'")
+def command_unknown(place: Path) -> list[str]:
+    return ["learn"]
+
+
+# ---- the run's folder
+
+
+@broken(r"run: already holds a run \(model\.safetensors\); use another folder")
+def out_that_is_taken(place: Path) -> list[str]:
+    return [*train(place / "good.npz"), "--out", str(place / "run")]
+
+
+@broken(r"good\.npz/sub: can't be created: Not a directory; use another --out")
+def out_below_a_file(place: Path) -> list[str]:
+    return [*train(place / "good.npz"), "--out", str(place / "good.npz" / "sub")]
+
+
+@broken(r"good\.npz: can't be created: File exists|good\.npz: ")
+def out_that_is_a_file(place: Path) -> list[str]:
+    return [*train(place / "good.npz"), "--out", str(place / "good.npz")]
+
+
+@broken(r"run: this run is finished")
+def resume_of_a_finished_run(place: Path) -> list[str]:
+    return ["train", "--resume", str(place / "run")]
+
+
+@broken(r"nowhere/config\.json: No such file")
+def resume_of_nothing(place: Path) -> list[str]:
+    return ["train", "--resume", str(place / "nowhere")]
+
+
+@broken(r"--resume continues with the run's own settings; leave out --lr")
+def resume_with_other_settings(place: Path) -> list[str]:
+    return ["train", "--resume", str(place / "run"), "--lr", "1"]
+
+
+@broken(r"checkpoint\.safetensors: not a checkpoint")
+def resume_from_a_damaged_checkpoint(place: Path) -> list[str]:
+    (place / "run" / "config.json").write_text(json.dumps({"data": str(place / "good.npz")}))
+    (place / "run" / "model.safetensors").unlink()
+    (place / "run" / "checkpoint.safetensors").write_bytes(b"\xff" * 100)
+    return ["train", "--resume", str(place / "run"), "--device", "cpu"]
+
+
+# ---- the tests
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(CASES) >= 180
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_and_nothing_harmed(name: str, place: Path, capsys, monkeypatch) -> None:
+    function, pattern = CASES[name]
+    arguments = function(place)
+    if name == "npz_larger_than_memory":
+        monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    before = snapshot(place)
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == STATUS.get(name, 2), printed.err
+    assert printed.out == ""
+    assert re.fullmatch(r"mlp_xp( \w+)?: error: [^\n]+\n", printed.err), printed.err
+    assert re.search(pattern, printed.err), printed.err
+    assert len(printed.err) < 700
+    assert snapshot(place) == before
+
+
+def in_a_process(
+    arguments: list[str], folder: Path, program: tuple[str, ...] = ("-m", "mlp_xp"), **options
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)},
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["idx_gzip_cut", "npz_objects", "csv_category", "model_huge_header_length", "picture_bomb",
+     "option_hidden_beyond_memory", "config_without_end", "command_missing"],
+)  # fmt: skip
+def test_the_same_in_a_process_of_its_own(name: str, place: Path) -> None:
+    function, pattern = CASES[name]
+    done = in_a_process(function(place), place)
+    expected = STATUS.get(name, 2), "", 1
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == expected, done.stderr
+    assert re.search(pattern, done.stderr)
+
+
+def test_parquet_without_pyarrow(place: Path, capsys, monkeypatch) -> None:
+    (place / "t.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(train(place / "t.parquet")) == 2
+    assert capsys.readouterr().err == (
+        f"mlp_xp: error: {place / 't.parquet'}: reading Parquet needs pyarrow: "
+        "pip install 'mlp_xp[parquet]'\n"
+    )
+
+
+def test_a_loss_that_overflows_ends_the_run(place: Path, capsys) -> None:
+    np.savez(place / "far.npz", X=np.full((6, 4), 1e30), y=Y)
+    before = snapshot(place)
+    assert main([*train(place / "far.npz"), "--epochs", "5", "--quiet"]) == 2
+    assert re.fullmatch(
+        r"mlp_xp: error: [^\n]*the loss became (nan|inf) in epoch [12], between steps 1 and 1: "
+        r"lower --lr[^\n]*\n", capsys.readouterr().err,
+    )  # fmt: skip
+    after = snapshot(place)
+    assert {name: after[name] for name in before} == before
+    assert "new/model.safetensors" not in after
+
+
+# Root can read everything, so these run as another user. Python itself may be installed where only
+# root can read it, so everything is imported before.
+AS_NOBODY = """
+import encodings.cp437, locale, numpy.random, os, sys
+import mlp_xp.cli.evaluate, mlp_xp.cli.progress, mlp_xp.cli.train, mlp_xp.runs
+from mlp_xp.cli import main
+os.setgid(65534)
+os.setuid(65534)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else"
+)
+@pytest.mark.parametrize(
+    ("closed", "arguments"),
+    [("data", ["train", "--data", "data"]), ("data", ["train", "--data", "data/good.npz"]),
+     ("data", ["evaluate", "data/model.safetensors"]),
+     ("out", ["train", "--data", "good.npz", "--out", "out/run"]),
+     ("out", ["train", "--data", "good.npz", "--out", "out"])],
+)  # fmt: skip
+def test_without_permission(closed: str, arguments: list[str], place: Path) -> None:
+    folder = place / closed
+    folder.mkdir()
+    (folder / "good.npz").write_bytes((place / "good.npz").read_bytes())
+    folder.chmod(0o700)
+    # pytest's own folders are for one user alone.
+    for parent in [place, *list(place.parents)[:3]]:
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    before = snapshot(place)
+    done = in_a_process(arguments, place, program=("-c", AS_NOBODY))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert re.search(rf"{closed}[\w./]*: .*Permission denied", done.stderr)
+    assert snapshot(place) == before
+
+
+def test_a_full_disk(place: Path) -> None:
+    """No file may grow beyond 1,000 bytes: the model, of 4,804 weights, can't be written."""
+    import resource
+
+    old = {"run/model.safetensors": (place / "run" / "model.safetensors").read_bytes()}
+
+    def limit() -> None:
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+
+    arguments = [*train(place / "good.npz", "--hidden", "600", "--quiet")]
+    done = in_a_process(arguments, place, preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert re.search(rf"new/\S+: can't be written: {os.strerror(errno.EFBIG)}", done.stderr)
+    left = snapshot(place)
+    assert left["run/model.safetensors"] == old["run/model.safetensors"]
+    assert {name for name in left if name.startswith("new/")} <= {
+        "new/config.json", "new/metrics.jsonl"
+    }  # fmt: skip
+
+
+PEAK = """
+import resource, sys
+import mlp_xp.cli.evaluate, mlp_xp.cli.progress, mlp_xp.cli.train, mlp_xp.runs
+from mlp_xp.cli import main
+start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+status = main(sys.argv[1:])
+print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
+@pytest.mark.parametrize("kind", ["gzip", "npz header", "npz directory", "header length", "line"])
+def test_bombs_take_no_memory(kind: str, place: Path) -> None:
+    """Files that unpack to, or promise, a gigabyte or more: at most 100 MB are taken."""
+    gigabyte = 2**30
+    if kind == "gzip":
+        folder = place / "idx"
+        folder.mkdir()
+        with gzip.open(folder / f"{IMAGES}.gz", "wb", compresslevel=1) as file:
+            file.write(GOOD)
+            for _ in range(1024):
+                file.write(bytes(2**20))
+        (folder / LABELS).write_bytes(idx.write(Y))
+        arguments = train(folder)
+    elif kind == "npz header":
+        content = member(claim("'|u1'", f"({gigabyte}, 1)"))()
+        (place / "bad.npz").write_bytes(content)
+        arguments = train(place / "bad.npz")
+    elif kind == "npz directory":
+        (place / "bad.npz").write_bytes(lying_size())
+        arguments = train(place / "bad.npz")
+    elif kind == "header length":
+        good = (place / "model.safetensors").read_bytes()
+        (place / "bad").write_bytes(struct.pack("<Q", 50 * gigabyte) + good[8:])
+        arguments = ["evaluate", str(place / "bad")]
+    else:
+        with (place / "bad.csv").open("wb") as file:
+            file.write(HEAD.encode())
+            file.truncate(gigabyte)  # a line of zero bytes, which takes no space on the disk
+        arguments = train(place / "bad.csv")
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=Path(mlp_xp.__file__).parent.parent,
+        timeout=120,
+        check=True,
+    )
+    status, kilobytes = map(int, done.stdout.split())
+    assert status == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert kilobytes < 100_000, done.stderr

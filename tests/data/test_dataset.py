@@ -1,0 +1,308 @@
+"""Splits, the checks that arrays pass, and the fingerprint of a data set."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+
+from mlp_xp import Dataset, InputError, Split, load_data
+from mlp_xp.data import memory
+from mlp_xp.data.checks import MAX_CLASSES, check_rows
+from mlp_xp.nn import OBJECTIVES
+
+X, Y = np.arange(24.0).reshape(6, 4), np.array([0, 1, 2, 0, 1, 2])
+
+# ---- splits
+
+
+def a_split() -> Split:
+    return Split(np.arange(40, dtype=np.uint8).reshape(20, 2), np.arange(20), np.arange(20) / 10)
+
+
+def assert_takes(split: Split, start: int, stop: int, rows: list[int]) -> None:
+    whole = a_split()
+    for found, source in zip(
+        split.take(start, stop), (whole.X, whole.y, whole.weights), strict=True
+    ):
+        assert found.dtype == source.dtype
+        np.testing.assert_array_equal(found, source[rows])
+
+
+def test_all_rows_of_a_split() -> None:
+    split = a_split()
+    assert len(split) == 20
+    assert split.rows is None
+    assert split.rows_in_order(None) is None
+    assert split.index(3, 5) == slice(3, 5)
+    order = np.array([3, 1, 2])
+    assert split.rows_in_order(order) is order
+    assert_takes(split, 3, 6, [3, 4, 5])
+    assert_takes(split, 18, 30, [18, 19])
+    assert np.shares_memory(split.take(3, 6)[0], split.X)
+
+
+def test_a_subset_of_a_subset() -> None:
+    split = a_split()
+    odd = split.subset(np.arange(1, 20, 2))
+    assert len(odd) == 10
+    np.testing.assert_array_equal(odd.rows_in_order(None), np.arange(1, 20, 2))
+    assert_takes(odd, 2, 4, [5, 7])
+    part = odd.subset([9, 0, 4])
+    assert len(part) == 3
+    np.testing.assert_array_equal(part.rows, [19, 1, 9])
+    assert_takes(part, 0, 3, [19, 1, 9])
+    assert_takes(part, 1, 2, [1])
+    assert_takes(part, 2, 9, [9])
+    np.testing.assert_array_equal(part.rows_in_order(np.array([2, 0, 1])), [9, 19, 1])
+    for subset in (odd, part):  # the arrays are those of the whole split
+        assert (subset.X is split.X, subset.y is split.y, subset.weights is split.weights) == (
+            True, True, True)  # fmt: skip
+    assert split.rows is None
+    last = part.subset([2, 2])
+    assert_takes(last, 0, 2, [9, 9])
+
+
+def test_a_subset_by_a_mask_or_of_no_rows() -> None:
+    split = a_split()
+    np.testing.assert_array_equal(split.subset(split.y > 16).rows, [17, 18, 19])
+    assert len(split.subset(np.empty(0, dtype=int))) == 0
+    assert split.subset([-1]).rows.tolist() == [19]
+
+
+@pytest.mark.parametrize("rows", [[20], [-21], [0.5], np.ones(19, dtype=bool)])
+def test_rows_that_a_split_does_not_have(rows: Any) -> None:
+    with pytest.raises(IndexError):
+        a_split().subset(rows)
+    with pytest.raises(IndexError):
+        a_split().subset(np.arange(10)).subset([10])
+
+
+def test_a_split_without_weights_takes_none() -> None:
+    split = replace(a_split(), weights=None)
+    assert split.take(0, 3)[2] is None
+    assert split.subset([3]).take(0, 1)[2] is None
+
+
+# ---- from arrays
+
+
+def test_from_arrays() -> None:
+    data = Dataset.from_arrays(X, Y)
+    assert np.shares_memory(data.train.X, X)
+    np.testing.assert_array_equal(data.train.X, X)
+    np.testing.assert_array_equal(data.train.y, Y)
+    assert (data.name, data.n_features, data.n_outputs, data.objective) == (
+        "data", 4, 3, "multiclass")  # fmt: skip
+    assert (data.test, data.validation, data.output_names) == (None, None, None)
+    assert (data.train.weights, data.train.rows) == (None, None)
+    assert data.evaluation_split == ("train", data.train)
+
+
+def test_from_lists() -> None:
+    data = Dataset.from_arrays(
+        [[[1, 2], [3, 4]], [[5, 6], [7, 0.5]]],
+        [1, 0],
+        weights=[0, 3],
+        test=([[1, 2, 3, 4]], [1]),
+        validation=[[[5, 6, 7, 8]], (0,)],
+        output_names=["cat", "dog", "emu"],
+        name="some",
+    )
+    assert data.train.X.tolist() == [[1, 2, 3, 4], [5, 6, 7, 0.5]]
+    assert (data.train.y.dtype, data.train.weights.dtype) == (np.int64, np.float64)
+    assert (data.train.y.tolist(), data.train.weights.tolist()) == ([1, 0], [0, 3])
+    assert data.test.X.tolist() == [[1, 2, 3, 4]]
+    assert data.validation.X.tolist() == [[5, 6, 7, 8]]
+    assert (data.test.y.tolist(), data.validation.y.tolist()) == ([1], [0])
+    assert (data.n_outputs, data.output_names) == (3, ("cat", "dog", "emu"))
+    assert data.evaluation_split == ("test", data.test)
+
+
+def test_columns_from_arrays() -> None:
+    data = Dataset.from_arrays(X, np.eye(6)[:, :2], objective="multilabel", output_names="ab")
+    assert (data.train.y.dtype, data.train.y.shape) == (np.float32, (6, 2))
+    assert (data.n_outputs, data.output_names) == (2, ("a", "b"))
+    data = Dataset.from_arrays(X, Y / 2, objective="regression", test=(X, Y))
+    assert data.train.y.tolist() == [[y / 2] for y in Y]
+    assert (data.n_outputs, data.test.y.shape) == (1, (6, 1))
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no rows": ({"X": [], "y": []}, r"training data has shape \(0,\); it needs one row a sample"),
+    "rows of nothing": ({"X": [[]], "y": [0]}, r"training set is empty \(shape \(1, 0\)\)"),
+    "no rows of some width": ({"X": np.ones((0, 4)), "y": []}, r"training set is empty \(shape"),
+    "one row": ({"X": [1, 2], "y": [0]}, r"training data has shape \(2,\)"),
+    "a number": ({"X": 3, "y": [0]}, r"training data has shape \(\)"),
+    "nothing": ({"X": None}, r"training data has shape \(\)"),
+    "ragged": ({"X": [[1, 2], [3]], "y": [0, 1]}, "training data can't be made an array"),
+    "text": ({"X": [["a"]] * 6}, "training data is of type <U1; numbers are needed"),
+    "objects": ({"X": [[None]] * 6}, "training data is of type object; numbers are needed"),
+    "beyond integers": ({"X": [[10**40]] * 6}, "training data is of type object"),
+    "complex": ({"X": X * 1j}, "training data is of type complex128"),
+    "NaN": ({"X": np.where(X == 9, np.nan, X)}, "data holds NaN or infinity, first in row 2"),
+    "infinity": ({"X": np.where(X > 19, np.inf, X)}, "data holds NaN or infinity, first in row 5"),
+    "too few labels": ({"y": Y[1:]}, r"6 training rows, but labels of shape \(5,\); give one"),
+    "one label": ({"y": 1}, r"6 training rows, but labels of shape \(\)"),
+    "ragged labels": ({"y": [[0], [1, 2]]}, "training labels can't be made an array"),
+    "columns for classes": ({"y": np.eye(6)}, r"labels of shape \(6, 6\); give one integer label"),
+    "fractions": ({"y": Y / 2}, "labels of type float64; they must be whole numbers from 0"),
+    "NaN as label": ({"y": Y * np.nan}, "labels of type float64; they must be whole"),
+    "infinity as label": ({"y": Y + np.inf}, "label inf in row 0; labels count the classes from 0"),
+    "names as labels": ({"y": list("abcabc")}, "labels of type <U1; they must be whole numbers"),
+    "below 0": ({"y": Y - 1}, "label -1 in row 0; labels count the classes from 0"),
+    "too many classes": ({"y": Y + MAX_CLASSES - 2}, "label 65536 in row 2; .* at most 65536"),
+    "3 axes": ({"y": np.ones((6, 1, 1)), "objective": "regression"}, "give one target, or one row"),
+    "no columns": ({"y": np.ones((6, 0)), "objective": "regression"}, "give numbers"),
+    "NaN to learn": ({"y": Y * np.nan, "objective": "regression"},
+                     "target nan in row 0, column 0; targets must be finite numbers"),
+    "beyond float32": ({"y": Y * 1e300, "objective": "regression"}, r"target 1e\+300 in row 1"),
+    "neither 0 nor 1": ({"y": Y, "objective": "multilabel"},
+                        "target 2 in row 2, column 0; targets must be 0 or 1"),
+    "unknown objective": ({"objective": "classes"}, "objective is 'classes'; use multiclass, mult"),
+    "no objective": ({"objective": []}, r"objective is \[\]; use multiclass"),
+    "a weight too few": ({"weights": np.ones(5)}, r"weights of type float64, shape \(5,\); give"),
+    "weights in columns": ({"weights": np.ones((6, 1))}, r"shape \(6, 1\); give one number for"),
+    "text as weights": ({"weights": list("abcdef")}, "weights of type <U1"),
+    "ragged weights": ({"weights": [[1], [1, 2]]}, "weights can't be made an array"),
+    "NaN as weight": ({"weights": [1, 1, np.nan, 1, 1, 1]}, "weight nan in row 2; weights must be"),
+    "a weight below 0": ({"weights": [1, 1, 1, 1, 1, -1]}, "weight -1.0 in row 5; weights must be"),
+    "too few names": ({"output_names": ["a", "b"]}, "2 names for 3 classes; give one for each"),
+    "too many names": ({"y": Y * 0, "objective": "multilabel", "output_names": ["a", "b"]},
+                       "2 names for 1 columns of targets; give one for each"),
+    "no pair": ({"test": X}, r"the test set must be a pair \(X, y\)"),
+    "three arrays": ({"validation": (X, Y, Y)}, r"the validation set must be a pair \(X, y\)"),
+    "empty test": ({"test": (X[:0], Y[:0])}, "the test set is empty"),
+    "NaN in the test": ({"test": (X * np.nan, Y)}, "test data holds NaN or infinity, first in row"),
+    "another width": ({"test": (X[:, :3], Y)}, "test rows have 3 values, training rows 4; they mu"),
+    "validation of another width": ({"validation": (X[:, :3], Y)}, "validation rows have 3 values"),
+    "other columns": ({"y": X, "test": (X, X[:, :3]), "objective": "regression"},
+                      "3 targets a test row, 4 a training row; they must agree"),
+    "an unseen label": ({"validation": (X, Y + 1)},
+                        "validation label 3 does not occur in training, whose labels are 0 to 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("where", [None, "some file"])
+def test_arrays_that_make_no_data_set(name: str, where: str | None) -> None:
+    given, words = REFUSED[name]
+    prefix = "" if "objective is" in words else f"{where or 'here'}: .*"
+    with pytest.raises(InputError, match=prefix + words) as caught:
+        Dataset.from_arrays(**{"X": X, "y": Y, "name": "here", "where": where} | given)
+    assert "\n" not in str(caught.value)
+
+
+anything = st.one_of(
+    nps.arrays(
+        st.one_of(nps.scalar_dtypes(), nps.byte_string_dtypes(), nps.unicode_string_dtypes()),
+        nps.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+    ),
+    st.recursive(
+        st.none() | st.integers() | st.floats() | st.text(max_size=2),
+        lambda values: st.lists(values, max_size=3),
+        max_leaves=9,
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(X=anything, y=anything, weights=anything, test=st.none() | st.tuples(anything, anything),
+       objective=st.sampled_from(sorted(OBJECTIVES)))  # fmt: skip
+def test_whatever_is_given_is_a_data_set_or_an_input_error(X, y, weights, test, objective) -> None:
+    with np.errstate(all="ignore"):
+        try:
+            data = Dataset.from_arrays(X, y, weights=weights, test=test, objective=objective)
+        except InputError as error:
+            data, message = None, str(error)
+    if data is None:
+        assert message.startswith("data: ")
+        return
+    assert len(data.train) == len(data.train.X) == len(data.train.y) > 0
+    assert np.isfinite(data.train.X).all()
+    assert data.n_outputs > 0
+
+
+# ---- the rows
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [("uint8", "uint8"), ("bool", "float32"), ("int8", "float32"), ("uint16", "float32"),
+     ("int32", "float64"), ("int64", "float64"), ("uint64", "float64"), ("float16", "float32"),
+     (">f4", "float32"), (">f8", "float64"), ("longdouble", "float64")],
+)  # fmt: skip
+def test_types_that_rows_become(dtype: str, kept: str) -> None:
+    X = check_rows(np.array([[0, 1], [1, 0]], dtype=dtype), "here")
+    assert X.dtype == np.dtype(kept)
+    assert X.dtype.isnative
+    assert X.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+def test_what_is_not_finite_is_found_in_any_block(bad: float, dtype: str, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "BLOCK_BYTES", 64)
+    X = np.zeros((100, 3), dtype=dtype)
+    check_rows(X, "here")
+    X[77, 2], X[91, 0] = bad, -bad
+    with pytest.raises(InputError, match=r"^here holds NaN or infinity, first in row 77"):
+        check_rows(X, "here")
+
+
+def test_large_finite_rows_are_no_infinity() -> None:
+    X = np.full((4, 3), np.finfo("float64").max)
+    assert check_rows(X, "here") is X
+    with pytest.raises(InputError, match="row 0"):
+        check_rows(np.full((2, 2), np.finfo("longdouble").max), "here")
+
+
+# ---- the fingerprint
+
+
+def test_fingerprint_is_of_the_content(tmp_path: Path, rng: np.random.Generator) -> None:
+    X, y = rng.integers(0, 256, (50, 4), dtype=np.uint8), np.arange(50) % 3
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    np.savez_compressed(tmp_path / "b.npz", x_train=X, y_train=y.astype(np.int8))
+    folder = tmp_path / "c"
+    folder.mkdir()
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    prints = {load_data(tmp_path / name).fingerprint() for name in ("a.npz", "b.npz", "c")}
+    assert len(prints) == 1
+
+
+def test_fingerprint_tells_all_that_differs(rng: np.random.Generator, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "BLOCK_BYTES", 16)
+    X, y = rng.random((50, 4), dtype=np.float32), np.arange(50) % 3
+    data = Dataset("a", Split(X, y), None, 3)
+    flipped = X.copy()
+    flipped.view(np.uint8)[37, 5] ^= 1
+    other = y.copy()
+    other[49] += 1
+    split = data.train
+    variants = [
+        data,
+        replace(data, train=Split(flipped, y)),
+        replace(data, train=Split(X, other)),
+        replace(data, train=Split(X[:-1], y[:-1])),
+        replace(data, train=Split(X.reshape(100, 2)[:50], y)),
+        replace(data, train=Split(X.view(np.int32), y)),
+        replace(data, train=Split(X, y, np.ones(50))),
+        replace(data, train=Split(X, y, np.where(np.arange(50) == 49, 1 + 2**-52, 1))),
+        replace(data, train=split.subset(np.arange(50))),
+        replace(data, train=split.subset(np.arange(49))),
+        replace(data, train=split.subset(np.arange(50)[::-1])),
+        replace(data, test=split),
+        replace(data, validation=split),
+        replace(data, test=split, validation=split),
+        replace(data, output_names=("a", "b", "c")),
+        replace(data, n_outputs=4),
+        replace(data, objective="regression"),
+    ]
+    assert len({variant.fingerprint() for variant in variants}) == len(variants)
+    assert replace(data, name="b").fingerprint() == data.fingerprint()

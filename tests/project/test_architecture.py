@@ -1,0 +1,176 @@
+"""The rules that keep the package simple, held by a walk over its syntax trees."""
+
+import ast
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+import standin
+
+import mlp_xp
+from mlp_xp import Config, Dataset, Split, Trainer
+from mlp_xp.devices import Device
+
+PACKAGE = Path(mlp_xp.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+# From the ground up: a wing may import those before it, never one after it.
+WINGS = [
+    "types", "lazy", "errors", "files", "devices", "nn", "data", "training", "runs",
+    "diagnostics", "cli",
+]  # fmt: skip
+# Within a wing, from the ground up too.
+ROOMS = {
+    "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
+    "devices": ["probe", "device", "blas"],
+    "training": [
+        "settings", "config", "evaluation", "step", "windowed", "setup", "history",
+        "early_stopping", "checkpoint", "callbacks", "trainer",
+    ],
+    "diagnostics": ["parity", "doctor"],
+}  # fmt: skip
+# Written against xp: these may not name an array library.
+MATHEMATICS = {
+    "nn/activations.py", "nn/inputs.py", "nn/losses.py", "nn/optimizers.py", "nn/schedules.py",
+    "training/windowed/buffers.py", "training/windowed/product.py", "training/windowed/sgd.py",
+}  # fmt: skip
+EXTRAS = {"PIL", "cupy", "cupyx", "matplotlib", "pyarrow", "sklearn"}
+CORE_LINES = 900
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it, apart from imports for type checkers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+    return names
+
+
+def place(module: str) -> tuple[str, str]:
+    """The wing and the room of a module's full name."""
+    wing, _, rest = module.removeprefix("mlp_xp.").partition(".")
+    return wing, rest.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_import_fence(path):
+    top = {name.split(".")[0] for name in imports(path)}
+    if path.parent.name != "devices":
+        assert not top & {"cupy", "cupyx"}, "cupy is imported in devices/ alone"
+    if name_of(path) in MATHEMATICS:
+        assert "numpy" not in top, "the mathematics gets its namespace as xp"
+
+
+def test_the_mathematics_is_there():
+    assert set(map(name_of, FILES)) >= MATHEMATICS
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_lower_wings_never_import_higher_ones(path):
+    wing, room = place(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+    if wing in ("__init__", "__main__"):
+        return
+    for name in imports(path):
+        if not name.startswith("mlp_xp."):
+            continue
+        other_wing, other_room = place(name)
+        if other_wing not in WINGS:
+            continue  # a name of mlp_xp itself, like __version__
+        assert WINGS.index(other_wing) <= WINGS.index(wing), f"{wing} imports {other_wing}"
+        order = ROOMS.get(wing, [])
+        if other_wing == wing and room in order and other_room in order:
+            assert order.index(other_room) <= order.index(room), f"{room} imports {other_room}"
+
+
+def test_every_wing_has_its_place():
+    wings = {name_of(path).removesuffix(".py").split("/")[0] for path in FILES}
+    assert wings - {"__init__", "__main__"} == set(WINGS)
+
+
+def test_every_room_of_an_ordered_wing_has_its_place():
+    for wing, order in ROOMS.items():
+        rooms = {path.stem for path in (PACKAGE / wing).glob("*.py")} - {"__init__"}
+        rooms |= {path.parent.name for path in (PACKAGE / wing).glob("*/__init__.py")}
+        assert rooms == set(order)
+
+
+def test_no_line_of_the_cpu_way_imports_cupy_or_an_extra():
+    code = (
+        "import sys, mlp_xp.cli; mlp_xp.get_device('cpu'); [getattr(mlp_xp, n) for n in "
+        f"mlp_xp.__all__]; print(sorted({EXTRAS} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = (
+        "import sys; before = set(sys.modules); import mlp_xp;"
+        "print({n.split('.')[0] for n in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{'mlp_xp'}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"], ["doctor"]])
+def test_a_help_page_imports_no_numpy(command):
+    """Which would be most of its time."""
+    code = (
+        "import sys; from mlp_xp.cli import main\n"
+        f"try: main([*{command}, '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'tqdm', 'safetensors'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_public_names_exist():
+    assert set(mlp_xp.__all__) <= set(dir(mlp_xp))
+    for name in mlp_xp.__all__:
+        assert hasattr(mlp_xp, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = mlp_xp.nothing
+
+
+def test_the_core_can_be_read_in_one_sitting():
+    """Lines that aren't blank, of code, comments and docstrings alike."""
+    core = [*(PACKAGE / "nn").glob("*.py"), PACKAGE / "training" / "step.py",
+            PACKAGE / "training" / "trainer.py"]  # fmt: skip
+    lines = [line for path in core for line in path.read_text(encoding="utf-8").splitlines()]
+    assert sum(bool(line.strip()) for line in lines) < CORE_LINES
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 1}], ids=["default", "plain"])
+def test_few_calls_lie_between_fit_and_the_first_product(settings, monkeypatch):
+    """At most six calls in three files: as deep as a reader has to go."""
+    device = standin.StandIn()
+    stacks: list[list[traceback.FrameSummary]] = []
+    run = standin.Trace.run
+
+    def watched(self, name, *args, **kwargs):
+        if name in ("ndarray.dot", "ndarray.__matmul__", "matmul", "dot"):
+            stacks.append(traceback.extract_stack())
+        return run(self, name, *args, **kwargs)
+
+    monkeypatch.setattr(standin.Trace, "run", watched)
+    assert isinstance(device, Device)
+    X = np.ones((100, 4), dtype=np.float32)
+    data = Dataset("ones", Split(X, np.arange(100) % 3), None, 3)
+    Trainer(data, Config(epochs=1, hidden=(3,), **settings), device).fit()
+    own = [frame for frame in stacks[0] if Path(frame.filename).is_relative_to(PACKAGE)]
+    assert own[0].name == "fit"
+    assert len(own) <= 6
+    assert len({frame.filename for frame in own}) <= 3
