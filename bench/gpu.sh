@@ -1,20 +1,19 @@
 #!/bin/sh
-# All that needs a GPU, in one run: the doctor, the tests marked `cuda`, the notebook's digits, and
-# the timings beside PyTorch and JAX. The result is a JSON file under bench/results/.
+# Everything that needs a GPU, in one run: the doctor, the tests marked `cuda`, the notebook's
+# digits, and timings beside PyTorch and JAX. Results go to bench/results/DATE-gpu*.
 #
 #     pip install '.[cuda13,test]'        (cuda12 with a driver before 580)
 #     bench/gpu.sh [PYTHON]
 #
-# PyTorch and JAX are timed where they are installed with CUDA. Stops at the first thing that fails.
+# PyTorch and JAX are timed if they are installed with CUDA. Stops at the first failure.
 set -eu
 cd "$(dirname "$0")/.."
 python=${1:-python3}
-# Here a fallback to the CPU, and so a skipped test, would be a fault.
+# Here a fallback to the CPU, and so a skipped test, would be a failure.
 export MLP_XP_REQUIRE_DEVICE=1
-# JAX would take three quarters of the GPU's memory at once.
-export XLA_PYTHON_CLIENT_PREALLOCATE=false
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+results=bench/results/$(date +%Y-%m-%d)-gpu
 
 echo "== doctor"
 "$python" -m mlp_xp doctor --device cpu --device cuda
@@ -29,7 +28,9 @@ echo "== notebook"
 cat "$scratch/notebook.txt"
 grep -q '^test accuracy 97\.08%$' "$scratch/notebook.txt"
 
-echo "== timings"
 mkdir -p bench/results
-"$python" -m bench.gpu_timing "$scratch/doctor.json" "$scratch/notebook.txt" \
-    "bench/results/$(date +%Y-%m-%d)-gpu.json"
+mv "$scratch/doctor.json" "$results-doctor.json"
+mv "$scratch/notebook.txt" "$results-notebook.txt"
+
+echo "== timings"
+"$python" -m bench --device cuda        # writes $results.json

@@ -1,8 +1,8 @@
-"""Make mlp_xp/datasets/mnist.npz from a folder with MNIST's four IDX files.
+"""Make mlp_xp/data/mnist.npz from a folder with MNIST's four IDX files, plain or .gz.
 
     python -m bench.make_mnist FOLDER
 
-The same bytes come out each time: the archive holds no time stamp.
+The archive holds no time stamps, so its bytes are the same each time.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlp_xp.datasets import MNIST, idx
+from mlp_xp.data import MNIST, idx
 
 FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -19,14 +19,11 @@ FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 
-
-def find(folder: Path, name: str) -> Path:
-    plain = folder / name
-    return plain if plain.exists() else folder / f"{name}.gz"
-
-
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    arrays = {key: idx.read(find(folder, name)) for key, name in FILES.items()}
+    paths = {key: Path(sys.argv[1]) / name for key, name in FILES.items()}
+    arrays = {
+        key: idx.read(path if path.exists() else path.with_name(f"{path.name}.gz"))
+        for key, path in paths.items()
+    }
     np.savez_compressed(MNIST, **arrays)
     print(f"{MNIST}: {MNIST.stat().st_size} bytes")

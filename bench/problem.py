@@ -1,4 +1,4 @@
-"""What every peer is given: the same rows, weights, order of the rows and learning rates."""
+"""What every peer gets: the same rows, weights, order of the rows and learning rates."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Rows = NDArray[np.uint8]  # (N, 784)
+Labels = NDArray[np.int64]  # (N,)
 SEED = 0
-# Of 250 to 60,000, the quickest to within the spread for JAX, PyTorch and scikit-learn alike: half
-# the time of all at once, since what lies between two layers stays in the cache.
+# The fastest of 250 to 60,000 rows, within the spread, for JAX, PyTorch and scikit-learn alike. It
+# halves the time of predicting all at once, because activations stay in the cache.
 PREDICT_ROWS = 500
 
 
 class Data(NamedTuple):
-    """Rows (N, 784) uint8 and labels (N,) int64, for training and for the test."""
+    """MNIST's training and test set."""
 
-    X: NDArray[np.uint8]
-    y: NDArray[np.int64]
-    X_test: NDArray[np.uint8]
-    y_test: NDArray[np.int64]
+    X: Rows
+    y: Labels
+    X_test: Rows
+    y_test: Labels
 
 
 def read(path: str | Path) -> Data:
-    """An .npz in Keras' layout. NumPy alone reads it, so no peer pays for mlp_xp's import."""
+    """Read an .npz in Keras' layout, with NumPy alone: no peer pays for importing mlp_xp."""
     with np.load(path) as file:
         X, X_test = (file[name].reshape(len(file[name]), -1) for name in ("x_train", "x_test"))
         return Data(X, file["y_train"].astype(np.int64), X_test, file["y_test"].astype(np.int64))
 
 
-def chunks(X: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """The rows that a peer predicts at a time."""
+def chunks(X: Rows) -> list[Rows]:
+    """Split rows into the parts that a peer predicts at a time."""
     return np.split(X, range(PREDICT_ROWS, len(X), PREDICT_ROWS))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A training, down to its numbers. `rows` is a multiple of `batch_size`."""
+    """One training run, fully specified. `rows` is a multiple of `batch_size`."""
 
     hidden: tuple[int, ...] = (128,)
     batch_size: int = 32
@@ -52,12 +54,14 @@ class Problem:
     shuffle: bool = True
     init: str = "he"
     dtype: str = "float32"
+    device: str = "cpu"
+    """cpu or cuda, the name that mlp_xp, PyTorch and JAX share."""
     budget: float = math.inf
     """Seconds after which a peer stops, once it has done its warm-up and one more epoch."""
 
     @property
     def steps(self) -> int:
-        """Updates an epoch."""
+        """Updates per epoch."""
         return self.rows // self.batch_size
 
     @property
@@ -81,7 +85,8 @@ class Problem:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The rows of each step of an epoch, counted from 1: (steps, batch_size).
 
-        Shuffled as mlp_xp.training.epoch_order() does it, since mlp_xp can't be given an order.
+        The same numbers as mlp_xp.data.loader.epoch_order(), since mlp_xp takes no order from
+        outside.
         """
         rows = np.arange(self.rows)
         if self.shuffle:
@@ -101,6 +106,6 @@ class Problem:
 
     @classmethod
     def from_json(cls, text: str) -> Problem:
-        """What to_json() wrote."""
+        """The inverse of to_json()."""
         values = json.loads(text)
         return cls(**{**values, "hidden": tuple(values["hidden"])})

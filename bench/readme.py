@@ -1,4 +1,4 @@
-"""Write a results file's table into README.md, between its two marker comments.
+"""Write a results file's tables into docs/benchmarks.md, between its two marker comments.
 
 python -m bench.readme bench/results/FILE.json
 """
@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.peers import OURS
-from bench.report import number, spread, state, threads
+from bench.peers import OURS, PEERS
+from bench.report import LINEAR_LIMIT, linear, number, spread, state, threads
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 def table(report: Mapping[str, Any]) -> Iterator[str]:
-    """One row a target: ours, theirs, their ratio, and whether the target is reached."""
+    """One row per target: ours, theirs, their ratio, and whether the target is reached."""
     yield "| workload | | mlp_xp | against | takes | ours / theirs | target | |"
     yield "|---|---|---|---|---|---|---|---|"
     for result in report["results"]:
@@ -35,28 +35,39 @@ def table(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {' | '.join((*cells, verdict['target'], state(verdict)))} |"
 
 
+def curve_table(curves: Mapping[str, Any]) -> Iterator[str]:
+    """One row per curve: the exponents of time in the work."""
+    peers = list(next(iter(curves.values()))["slope"])
+    cells = ["growing", "from, to", "", *(f"exponent, {PEERS[peer].label}" for peer in peers)]
+    yield f"| {' | '.join((*cells, 'target', ''))} |"
+    yield f"|{'---|' * (len(cells) + 2)}"
+    for name, curve in curves.items():
+        ends = f"{curve['x'][0]:,}, {curve['x'][-1]:,}"
+        exponents = (number(curve["slope"][peer]) for peer in peers)
+        cells = [name, ends, threads(curve["threads"]), *exponents]
+        yield f"| {' | '.join((*cells, f'≤ {LINEAR_LIMIT}', linear(curve)))} |"
+
+
 def section(report: Mapping[str, Any]) -> str:
-    """The table, and under it the machine, the versions and the machine's own limits."""
-    about = report["machine"]
+    """The tables, and below them the machine, the versions and the machine's own limits."""
+    machine = report["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in report["versions"].items())
-    roofs = "; ".join(
+    limits = [
         f"{threads(int(count))}: {number(roof['float32_gflop_s'])} GFLOP/s in float32 products, "
         f"{number(roof['copy_gb_s']['256'])} GB/s copying memory"
         for count, roof in report["roofline"].items()
+    ]
+    measured = (
+        f"Measured on {report['date']} on {machine['processor']}, {machine['cores']} cores, "
+        f"governor {machine['governor']}, with {versions}. Medians of {report['rounds']} rounds, "
+        f"with min and max. Limits of the machine: {'; '.join(limits)}."
     )
-    return "\n".join(
-        (
-            *table(report),
-            "",
-            f"Measured {report['date']} on {about['processor']}, {about['cores']} cores, governor "
-            f"{about['governor']}, with {versions}. Medians of {report['rounds']} rounds, with min "
-            f"and max. The machine itself, {roofs}.",
-        )
-    )
+    growth = [*curve_table(report["curves"]), ""] if report["curves"] else []
+    return "\n".join((*table(report), "", *growth, measured))
 
 
 def insert(text: str, section: str) -> str:
-    """The text with what is between its markers replaced. Raises ValueError if there are none."""
+    """Replace what is between the markers. Raises ValueError if there are none."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -66,8 +77,8 @@ def insert(text: str, section: str) -> str:
 
 def main(results: str) -> None:
     report = json.loads(Path(results).read_text(encoding="utf-8"))
-    text = insert(README.read_text(encoding="utf-8"), section(report))
-    README.write_text(text, encoding="utf-8")
+    text = insert(PAGE.read_text(encoding="utf-8"), section(report))
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Results as text: a block for each workload, the state of every target, the machine's roof."""
+"""Results as text: a block for each workload, every target on a line, the machine's limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from bench.peers import OURS, PEERS
 
 # The spread of a short run is worth some hundredths of an exponent.
-LINEAR = "linear in the work, exponent ≤ 1.05"
+LINEAR_LIMIT = 1.05
+LINEAR = f"linear in the work, exponent ≤ {LINEAR_LIMIT}"
 
 
 def number(value: float) -> str:
@@ -28,11 +29,17 @@ def threads(count: int) -> str:
 
 
 def state(verdict: Mapping[str, Any]) -> str:
-    """A target reached, or missed by how much, or without anyone to compare with."""
+    """Whether a target is reached, or by how much it is missed."""
     factor = verdict["factor"]
     if factor is None:
         return "nobody to compare with"
     return "reached" if factor <= 1 else f"missed, {number(factor)} times as much"
+
+
+def linear(curve: Mapping[str, Any]) -> str:
+    """Whether our time grows no faster than the work."""
+    exponent = curve["slope"][OURS]
+    return "reached" if exponent <= LINEAR_LIMIT else f"missed, exponent {number(exponent)}"
 
 
 def block(result: Mapping[str, Any]) -> Iterator[str]:
@@ -59,40 +66,34 @@ def roof(result: Mapping[str, Any]) -> str:
     """What bounds a plain step of this workload on this machine."""
     products, memory = result["bounds"]["products"], result["bounds"]["memory"]
     ours = median(result["peers"][OURS]["values"])
-    by = "its products" if products >= memory else "its weights' way through memory"
+    by = "its products" if products >= memory else "moving its weights"
     return (
         f"roof: products {number(products)} µs, weights {number(memory)} µs; a plain step is bound "
         f"by {by}; ours takes {number(ours / max(products, memory))} times the roof"
     )
 
 
-def curve_block(name: str, result: Mapping[str, Any]) -> Iterator[str]:
+def curve_block(name: str, curve: Mapping[str, Any]) -> Iterator[str]:
     """Seconds an epoch against the work, and how one grows with the other."""
-    labels = [PEERS[peer].label for peer in result["seconds"]]
-    yield f"time against {name} · ms an epoch · {threads(result['threads'])}"
+    labels = [PEERS[peer].label for peer in curve["seconds"]]
+    yield f"time against {name} · ms an epoch · {threads(curve['threads'])}"
     yield f"  {name:>8} {'MFLOP':>10}" + "".join(f" {label:>18}" for label in labels)
-    rows = zip(result["x"], result["work"], *result["seconds"].values(), strict=True)
+    rows = zip(curve["x"], curve["work"], *curve["seconds"].values(), strict=True)
     for x, work, *seconds in rows:
         cells = "".join(f" {number(value * 1e3):>18}" for value in seconds)
         yield f"  {x:>8} {work / 1e6:>10,.0f}{cells}"
-    slopes = "".join(f" {number(value):>18}" for value in result["slope"].values())
+    slopes = "".join(f" {number(value):>18}" for value in curve["slope"].values())
     yield f"  {'exponent of the work':19}{slopes}"
-    yield f"  target {LINEAR}: {linear(result)}"
+    yield f"  target {LINEAR}: {linear(curve)}"
     yield ""
 
 
-def linear(result: Mapping[str, Any]) -> str:
-    """Whether our time grows no faster than the work."""
-    exponent = result["slope"][OURS]
-    return "reached" if exponent <= 1.05 else f"missed, exponent {number(exponent)}"
-
-
 def machine(report: Mapping[str, Any]) -> Iterator[str]:
-    """The machine, its versions, and its roof."""
-    about = report["machine"]
+    """The machine, the versions, and the machine's limits."""
+    host = report["machine"]
     yield (
-        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, "
-        f"governor {about['governor']}, load before {about['load']}"
+        f"{host['processor']}, {host['cores']} cores, {host['memory_gb']} GB, "
+        f"governor {host['governor']}, load before {host['load']}"
     )
     yield ", ".join(f"{name} {value}" for name, value in report["versions"].items())
     for count, roof in report["roofline"].items():

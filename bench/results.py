@@ -1,4 +1,4 @@
-"""From outcomes to ratios and verdicts. Pure arithmetic on plain data, which goes into the JSON."""
+"""From outcomes to ratios and verdicts: arithmetic on plain data, which goes into the JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 def agrees(workload: Workload, ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Whether a peer did the same job: the same losses, or the accuracy that was asked for."""
+    """Whether a peer did the same job: the same losses, or the required accuracy."""
     if workload.accuracy is not None:
         return bool(theirs) and theirs[-1] >= workload.accuracy
     return len(ours) == len(theirs) and all(
@@ -28,19 +28,22 @@ def agrees(workload: Workload, ours: Sequence[float], theirs: Sequence[float]) -
 
 
 def judge(target: Target, peers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A target's state: against whom, the ratio there, and the factor by which it is missed."""
+    """The peer that a target is held against, and the measured ratio as a multiple of the target.
+
+    Either is None if there is nobody to compare with; a factor of at most 1 reaches the target.
+    """
     verdict: dict[str, Any] = {"target": str(target), "at_most": float(target.at_most)}
     if not target.peers:
-        reached = [value / verdict["at_most"] for value in peers[OURS]["values"]]
-        return verdict | {"against": None, "factor": median(reached)}
-    there = [name for name in target.peers if name in peers and peers[name]["agrees"]]
-    if not there:
+        return verdict | {
+            "against": None,
+            "factor": median(peers[OURS]["values"]) / verdict["at_most"],
+        }
+    present = [name for name in target.peers if name in peers and peers[name]["agrees"]]
+    if not present:
         return verdict | {"against": None, "factor": None}
-    best = min(there, key=lambda name: median(peers[name]["values"]))
-    return verdict | {
-        "against": best,
-        "factor": median(peers[best]["ratios"]) / verdict["at_most"],
-    }
+    best = min(present, key=lambda name: median(peers[name]["values"]))
+    factor = median(peers[best]["ratios"]) / verdict["at_most"]
+    return verdict | {"against": best, "factor": factor}
 
 
 def collect(
@@ -49,7 +52,7 @@ def collect(
     outcomes: Mapping[str, Sequence[Outcome]],
     missing: Mapping[str, str],
 ) -> dict[str, Any]:
-    """One workload at one number of threads, values in its unit."""
+    """The result of one workload at one number of threads, with values in its unit."""
     unit, scale = UNITS[workload.kind]
     ours = [outcome.value for outcome in outcomes[OURS]]
     peers = {
@@ -79,9 +82,9 @@ def collect(
 def step_work(problem: Problem) -> tuple[float, float]:
     """Floating-point operations of a step, and bytes of weights that a plain step moves.
 
-    Each layer has three products of 2 B n_in n_out operations, the first but two: nobody needs the
-    gradient of the inputs. Weights are read forward, read backward (but the first layer's), and
-    read and written by the update.
+    Each layer has three products of 2 B n_in n_out operations, but the first only two: the gradient
+    of the inputs isn't needed. Weights are read in the forward pass, read in the backward pass
+    (except the first layer's), and read and written by the update.
     """
     pairs = [n * m for n, m in zip(problem.sizes, problem.sizes[1:], strict=False)]
     size = 4 if problem.dtype == "float32" else 8
@@ -90,11 +93,11 @@ def step_work(problem: Problem) -> tuple[float, float]:
 
 
 def bounds(problem: Problem, roofline: Mapping[str, Any]) -> dict[str, float]:
-    """Microseconds that a step's products, and its weights' way through memory, take at least."""
+    """Microseconds that a step's products take at least, and that moving its weights takes."""
     operations, moved = step_work(problem)
-    weights = moved / 4e6
+    weights_mb = moved / 4e6
     sizes = sorted(roofline["copy_gb_s"], key=float)
-    level = next((size for size in sizes if float(size) >= weights), sizes[-1])
+    level = next((size for size in sizes if float(size) >= weights_mb), sizes[-1])
     return {
         "products": operations / roofline[f"{problem.dtype}_gflop_s"] / 1e3,
         "memory": moved / roofline["copy_gb_s"][level] / 1e3,
@@ -102,5 +105,5 @@ def bounds(problem: Problem, roofline: Mapping[str, Any]) -> dict[str, float]:
 
 
 def slope(work: Sequence[float], seconds: Sequence[float]) -> float:
-    """The exponent of time in the work: 1 where time is linear, below where overhead is hidden."""
+    """The exponent of time in the work: 1 if time is linear, below 1 if overhead is amortized."""
     return linear_regression([*map(math.log, work)], [*map(math.log, seconds)]).slope

@@ -1,4 +1,4 @@
-"""Runs one process after the other, each on its own cores and threads, and reads what it says."""
+"""Runs one process after another, each on its own cores and threads, and reads what it prints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRINTED = re.compile(r"loss (\d+\.\d+)|test accuracy (\d+\.\d+)%")
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended: what it printed, its seconds on the wall, its peak memory in MB."""
+    """A process that ended: what it printed, its wall-clock seconds, its peak memory in MB."""
 
     status: int
     out: str
@@ -47,7 +47,7 @@ class Outcome:
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Whatever is started inside runs on this many cores, where the system can be told so."""
+    """Processes started inside run on this many cores, where the system supports that."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -59,43 +59,44 @@ def pinned(threads: int) -> Iterator[None]:
         os.sched_setaffinity(0, all_cores)
 
 
-def environment(threads: int, scratch: Path) -> dict[str, str]:
-    """The same number of threads by each library's own variable, the CPU, and empty caches."""
+def environment(device: str, threads: int, scratch: Path) -> dict[str, str]:
+    """The device, the same number of threads by each library's own variable, and empty caches."""
     count = str(threads)
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    variables = dict.fromkeys(names, count)
-    variables |= {"NPROC": count, "JAX_PLATFORMS": "cpu"}
-    variables |= {"NUM_CPU_THREADS": count, "DEV": "CPU", "CACHEDB": str(scratch / "tinygrad.db")}
-    variables |= {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor"), "CUDA_VISIBLE_DEVICES": ""}
+    variables = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
+    variables |= {"NPROC": count, "NUM_CPU_THREADS": count, "JAX_PLATFORMS": device}
+    variables |= {"DEV": "CPU", "CACHEDB": str(scratch / "tinygrad.db")}
+    variables |= {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor")}
+    if device == "cpu":
+        variables["CUDA_VISIBLE_DEVICES"] = ""
     if threads == 1:
         variables["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     return {**os.environ, **variables}
 
 
-def execute(command: Sequence[str], threads: int, scratch: Path) -> Finished:
+def execute(command: Sequence[str], device: str, threads: int, scratch: Path) -> Finished:
     """Run `python -m COMMAND` from the checkout and wait for it.
 
-    The peak is the kernel's figure for that process. It can't be below this parent's own, which
+    The peak is the kernel's figure for that process. It can't be below that of this parent, which
     therefore imports nothing large.
     """
     with TemporaryFile("w+") as out, TemporaryFile("w+") as err, pinned(threads):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=CHECKOUT,
-            env=environment(threads, scratch),
+            env=environment(device, threads, scratch),
             stdout=out,
             stderr=err,
         )
         timer = threading.Timer(LIMIT, process.kill)
         timer.start()
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        unit = 1 if sys.platform == "darwin" else 2**10
+        unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
         peak_mb = usage.ru_maxrss * unit / 1e6
         return Finished(process.returncode, out.read(), err.read(), seconds, peak_mb)
 
@@ -103,31 +104,28 @@ def execute(command: Sequence[str], threads: int, scratch: Path) -> Finished:
 def measure(
     workload: Workload, name: str, threads: int, data: Path, scratch: Path
 ) -> Outcome | str:
-    """One process of one peer: its outcome, or why there is none."""
-    problem = workload.problem.to_json()
-    inside = workload.kind in ("train", "predict")
+    """Run one process of one peer. Returns its outcome, or why there is none."""
+    problem = workload.problem
     with TemporaryDirectory(dir=scratch) as folder:
         out = str(Path(folder) / "run")
-        if inside:
-            command = ["bench.worker", name, workload.kind, problem, str(data)]
-        elif name == OURS:
-            options = ("--device", "cpu", "--quiet", "--out", out)
-            command = ["mlp_xp", "train", *workload.arguments, *options]
+        if name == OURS and not workload.inside:
+            command = ["mlp_xp", "train", *workload.arguments, "--device", problem.device]
+            command += ["--quiet", "--out", out]
         else:
-            command = ["bench.script", name, problem, str(data), out]
-        finished = execute(command, threads, scratch)
+            kind = workload.kind if workload.inside else "script"
+            command = ["bench.worker", name, kind, problem.to_json(), str(data), out]
+        finished = execute(command, problem.device, threads, scratch)
     if finished.status:
         last = (finished.err.strip().splitlines() or ["no message"])[-1]
         cause = f"took more than {LIMIT} s" if finished.status == -9 else last
         if name == OURS:
             raise SystemExit(f"{workload.name}: mlp_xp itself failed: {cause}\n{finished.err}")
         return cause
-    if inside:
-        said = json.loads(finished.out.splitlines()[-1])
-        if "missing" in said:
-            return str(said["missing"])
-        return Outcome(said["seconds"], said["warm_up"], said["peak_mb"], tuple(said["check"]))
-    check = tuple(float(a or b) for a, b in PRINTED.findall(finished.out))
+    if workload.inside:
+        found = json.loads(finished.out.splitlines()[-1])
+        check = tuple(found["check"])
+        return Outcome(found["seconds"], found["warm_up"], finished.peak_mb, check)
+    check = tuple(float(loss or accuracy) for loss, accuracy in PRINTED.findall(finished.out))
     value = finished.peak_mb if workload.kind == "memory" else finished.seconds
     return Outcome(value, 0.0, finished.peak_mb, check)
 
@@ -138,12 +136,12 @@ def run_rounds(
     rounds: int,
     data: Path,
     scratch: Path,
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
     until: float = math.inf,
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
-    """Everyone in turn, A B C A B C, with no new round after `until` on the monotonic clock.
+    """Measure everyone in turn, A B C A B C; no new round starts after `until` (monotonic clock).
 
-    Returns each one's outcomes by round, and who is missing and why.
+    Returns each peer's outcomes by round, and who is missing and why.
     """
     missing = {name: why for name in workload.everyone if (why := absent(name))}
     outcomes: dict[str, list[Outcome]] = {
@@ -153,7 +151,7 @@ def run_rounds(
         if turn and time.monotonic() > until:
             break
         for name in [name for name in outcomes if name not in missing]:
-            say(f"{workload.name}, threads {threads}, round {turn + 1}/{rounds}: {name}")
+            progress(f"{workload.name}, threads {threads}, round {turn + 1}/{rounds}: {name}")
             outcome = measure(workload, name, threads, data, scratch)
             if isinstance(outcome, str):
                 missing[name] = outcome

@@ -1,19 +1,20 @@
-"""One peer, one workload, one process: prints what it measured as one line of JSON.
+"""One peer, one workload, one process: what the runner starts.
 
-    python -m bench.worker PEER train|predict PROBLEM DATA
+    python -m bench.worker PEER KIND PROBLEM DATA OUT
 
-What can't take part (not installed, no compiler) says so in the line; this project's own failure
-is an error.
+KIND train or predict: measures that and prints the result as one line of JSON. KIND script: does
+what a user's own script would (load, train, save to OUT, test) and prints what this project's own
+prints, `python -m mlp_xp train`. A peer that fails exits with status 1 and one line with the cause.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
-from statistics import median
-from typing import Any
+from pathlib import Path
+
+import numpy as np
 
 from bench.peers import OURS, find
 from bench.problem import Data, Problem, read
@@ -21,53 +22,59 @@ from bench.problem import Data, Problem, read
 PREDICTIONS = 6  # the first is the warm-up
 
 
-def measure_train(name: str, problem: Problem, data: Data) -> dict[str, Any]:
-    """Seconds a step in the median epoch after the first; the first one's surplus is warm-up."""
-    begun = time.perf_counter()
-    peer = find(name)(problem, data.X, data.y)
-    set_up = time.perf_counter() - begun
-    first, *rest = peer.train()
-    steady = median(epoch.seconds for epoch in rest)
-    return {
-        "seconds": steady / problem.steps,
-        "warm_up": set_up + max(0.0, first.seconds - steady),
-        "check": [first.loss, rest[0].loss],
-    }
+def measure(name: str, kind: str, problem: Problem, data: Data) -> dict[str, object]:
+    """Time the training steps, or the prediction of all rows.
 
-
-def measure_predict(name: str, problem: Problem, data: Data) -> dict[str, Any]:
-    """Seconds to turn all rows into probabilities; the check is their mean for the true class."""
-    begun = time.perf_counter()
+    Returns the seconds of a step in the median epoch after the first, or of the median prediction;
+    the warm-up: the set-up and what the first took longer; and a check that all peers must share:
+    the first losses, or the mean probability of the true class.
+    """
+    start = time.perf_counter()
     peer = find(name)(problem, data.X, data.y)
-    set_up = time.perf_counter() - begun
-    seconds = []
-    for _ in range(PREDICTIONS):
-        begun = time.perf_counter()
-        probabilities = peer.predict(data.X)
-        seconds.append(time.perf_counter() - begun)
+    set_up = time.perf_counter() - start
+    if kind == "train":
+        epochs, steps = peer.train(), problem.steps
+        seconds = [epoch.seconds for epoch in epochs]
+        check = [epoch.loss for epoch in epochs[:2]]
+    else:
+        seconds, steps = [], 1
+        for _ in range(PREDICTIONS):
+            start = time.perf_counter()
+            probabilities = peer.predict(data.X)
+            seconds.append(time.perf_counter() - start)
+        check = [float(probabilities[range(len(data.y)), data.y].mean(dtype=float))]
     first, *rest = seconds
+    steady = float(np.median(rest))
     return {
-        "seconds": median(rest),
-        "warm_up": set_up + max(0.0, first - median(rest)),
-        "check": [float(probabilities[range(len(data.y)), data.y].mean(dtype=float))],
+        "seconds": steady / steps,
+        "warm_up": set_up + max(0.0, first - steady),
+        "check": check,
     }
 
 
-def main(name: str, kind: str, problem_json: str, path: str) -> None:
+def run_script(name: str, problem: Problem, data: Data, out: Path) -> None:
+    """Train, save and test, and print the lines that mlp_xp prints."""
+    peer = find(name)(problem, data.X, data.y)
+    for number, epoch in enumerate(peer.train(), start=1):
+        print(f"epoch {number}/{problem.epochs}  loss {epoch.loss:.4f}  {epoch.seconds:.2f} s")
+    out.mkdir(parents=True)
+    peer.save(out / "model")
+    correct = peer.predict(data.X_test).argmax(axis=1) == data.y_test
+    print(f"test accuracy {correct.mean():.2%}")
+
+
+def main(name: str, kind: str, problem_json: str, path: str, out: str) -> None:
     problem, data = Problem.from_json(problem_json), read(path)
-    measure = {"train": measure_train, "predict": measure_predict}[kind]
     try:
-        outcome = measure(name, problem, data)
-        # In KiB on Linux, in bytes on macOS.
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        outcome["peak_mb"] = peak / 1e6
+        if kind == "script":
+            run_script(name, problem, data, Path(out))
+        else:
+            print(json.dumps(measure(name, kind, problem, data)))
     except Exception as error:
         if name == OURS:
             raise
         cause = str(error).strip().splitlines() or [""]
-        outcome = {"missing": f"{type(error).__name__}: {cause[0]}"[:200]}
-    print(json.dumps(outcome))
+        sys.exit(f"{type(error).__name__}: {cause[0]}"[:200])
 
 
 if __name__ == "__main__":

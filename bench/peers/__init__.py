@@ -1,9 +1,8 @@
-"""The peers: one file each, and the interface that they share."""
+"""The peers, and the interface that they share."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,72 +11,74 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.problem import Array, Problem
+from bench.problem import Array, Labels, Problem, Rows
 
 OURS = "ours"
 
 
-class About(NamedTuple):
-    """A peer's name in tables, and the module that it can't do without."""
+class PeerInfo(NamedTuple):
+    """A peer's name in tables, the module that it can't do without, and where its class is."""
 
     label: str
     requires: str
+    implementation: str
 
 
 PEERS = {
-    OURS: About("mlp_xp", "mlp_xp"),
-    "jax_scan": About("JAX, jit + scan", "jax"),
-    "torch_eager": About("PyTorch, eager", "torch"),
-    "torch_compiled": About("PyTorch, compiled", "torch"),
-    "sklearn": About("scikit-learn", "sklearn"),
-    "tinygrad": About("tinygrad, TinyJit", "tinygrad"),
-    "notebook": About("the notebook's loop", "numpy"),
+    OURS: PeerInfo("mlp_xp", "mlp_xp", "ours.Ours"),
+    "jax_scan": PeerInfo("JAX, jit + scan", "jax", "jax_scan.JaxScan"),
+    "torch_eager": PeerInfo("PyTorch, eager", "torch", "pytorch.Eager"),
+    "torch_compiled": PeerInfo("PyTorch, compiled", "torch", "pytorch.Compiled"),
+    "torch_graph": PeerInfo("PyTorch, CUDA graph", "torch", "pytorch.CUDAGraph"),
+    "sklearn": PeerInfo("scikit-learn", "sklearn", "sklearn.Classifier"),
+    "tinygrad": PeerInfo("tinygrad, TinyJit", "tinygrad", "tinygrad.Jit"),
+    "notebook": PeerInfo("the notebook's loop", "numpy", "notebook.Loop"),
 }
 
 
 class Epoch(NamedTuple):
-    """Mean loss of an epoch's rows, each before its own update; and the epoch's seconds."""
+    """The mean loss of an epoch's rows, each before its own update; and the epoch's seconds."""
 
     loss: float
     seconds: float
 
 
-class Peer(ABC):
-    """A network with problem.weights(), ready to train on rows X (N, 784) uint8 and labels y."""
+class Peer:
+    """A network with problem.weights(), ready to train on rows X and labels y."""
 
-    @abstractmethod
-    def __init__(self, problem: Problem, X: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
         self.problem = problem
 
     def train(self) -> list[Epoch]:
-        """Every epoch in turn. The clock covers the order of the rows and all that follows."""
+        """Train for every epoch. The clock covers drawing the order and all that follows."""
         history: list[Epoch] = []
-        started = time.perf_counter()
+        training_start = time.perf_counter()
         for number in range(1, self.problem.epochs + 1):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             loss = self.epoch(self.problem.order(number), self.problem.rates(number))
-            now = time.perf_counter()
-            history.append(Epoch(loss, now - begun))
-            if number >= 2 and now - started > self.problem.budget:
+            end = time.perf_counter()
+            history.append(Epoch(loss, end - start))
+            if number >= 2 and end - training_start > self.problem.budget:
                 break
         return history
 
-    @abstractmethod
     def epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
-        """One epoch in this order. Returns its mean loss, so all of its work is done."""
+        """Train for one epoch in this order. Returns its mean loss, once all work is done."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def predict(self, X: NDArray[np.uint8]) -> Array:
+    def predict(self, X: Rows) -> Array:
         """The probability of each class for each row, on the host: (N, 10)."""
+        raise NotImplementedError
 
-    @abstractmethod
     def save(self, path: Path) -> None:
         """Write the weights to a file, in the peer's own documented way."""
+        raise NotImplementedError
 
 
 def find(name: str) -> type[Peer]:
     """The class of a peer. Raises ImportError if what it needs isn't installed."""
-    peer: type[Peer] = import_module(f"bench.peers.{name}").Implementation
+    module, _, attribute = PEERS[name].implementation.partition(".")
+    peer: type[Peer] = getattr(import_module(f"bench.peers.{module}"), attribute)
     return peer
 
 

@@ -1,10 +1,10 @@
-"""JAX: one jit around a lax.scan over the epoch's steps, so Python runs once an epoch.
+"""JAX: one jit around a lax.scan over the epoch's steps, so that Python runs once per epoch.
 
 As documented on docs.jax.dev: value_and_grad of a pure loss ("Automatic differentiation"), scan
 instead of a Python loop ("jax.lax.scan"), the old weights' buffers donated ("Buffer donation"). The
-data stays uint8 on the device and a step gathers its rows. Tried beside it: gathering the whole
-epoch first and other gather modes, which change nothing beyond the spread, and unrolling the scan
-by four, which takes some 3 to 8 % off a step of one row, and adds to larger ones.
+data stays uint8 on the device and each step gathers its rows. Also tried: gathering the whole epoch
+first and other gather modes, neither of which changes more than the spread; and unrolling the scan
+by four, which takes 3 to 8 % off a step of one row but slows down larger ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.peers import Peer
-from bench.problem import Array, Problem, chunks
+from bench.problem import Array, Labels, Problem, Rows, chunks
 
 Weights = list[tuple[jax.Array, jax.Array]]
 
@@ -58,8 +58,8 @@ def probabilities(weights: Weights, X: jax.Array) -> jax.Array:
     return jnp.exp(log_probabilities(weights, scale(X, weights)))
 
 
-class Implementation(Peer):
-    def __init__(self, problem: Problem, X: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+class JaxScan(Peer):
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
         super().__init__(problem, X, y)
         self.weights: Any = jax.device_put(problem.weights())
         self.X, self.y = jax.device_put(X), jax.device_put(y.astype(np.int32))
@@ -69,8 +69,8 @@ class Implementation(Peer):
         self.weights, loss = epoch(self.weights, self.X, self.y, order, rates)
         return float(loss)
 
-    def predict(self, X: NDArray[np.uint8]) -> Array:
-        # All are under way before the first is waited for.
+    def predict(self, X: Rows) -> Array:
+        # All are dispatched before the first is waited for.
         parts = [probabilities(self.weights, part) for part in chunks(X)]
         return np.concatenate(parts)
 

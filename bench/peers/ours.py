@@ -1,61 +1,49 @@
-"""This project, by its public functions: train() and predict(), as the README has them."""
+"""This project, by its public functions train() and predict(), as the README uses them."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 import mlp_xp
 from bench.peers import Epoch, Peer
-from bench.problem import SEED, Array, Problem
-from mlp_xp.network import Dense
+from bench.problem import SEED, Array, Labels, Problem, Rows
+from mlp_xp.nn import Dense
+
+SETTINGS = ("hidden", "batch_size", "epochs", "lr", "schedule", "shuffle", "dtype")
 
 
 class Clock(mlp_xp.Callback):
-    """Times epochs from outside, so that nothing between two of them is left out."""
+    """Times epochs from outside, so that the time between two of them counts too."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
-        self.begun = time.perf_counter()
+        self.start = time.perf_counter()
 
-    def on_epoch(self, run: mlp_xp.Run) -> None:
+    def on_epoch(self, trainer: mlp_xp.Trainer) -> None:
         now = time.perf_counter()
-        self.epochs.append(Epoch(run.history[-1].loss, now - self.begun))
-        self.begun = time.perf_counter()
+        self.epochs.append(Epoch(trainer.history[-1].loss, now - self.start))
+        self.start = time.perf_counter()
 
 
-class Implementation(Peer):
-    def __init__(self, problem: Problem, X: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+class Ours(Peer):
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
         super().__init__(problem, X, y)
         split = mlp_xp.Split(X[: problem.rows], y[: problem.rows])
         self.data = mlp_xp.Dataset("mnist", split, None, 10)
-        self.backend = mlp_xp.resolve("cpu").backend
-        layers = [Dense(W, b) for W, b in problem.weights()]
-        self.network = mlp_xp.Network(self.backend, layers)
+        self.device = mlp_xp.get_device(problem.device, require=True)
+        layers = [Dense(*map(self.device.to_device, layer)) for layer in problem.weights()]
+        self.network = mlp_xp.Network(self.device, layers)
 
     def train(self) -> list[Epoch]:
-        problem = self.problem
-        config = mlp_xp.Config(
-            hidden=problem.hidden,
-            batch_size=problem.batch_size,
-            epochs=problem.epochs,
-            lr=problem.lr,
-            schedule=problem.schedule,
-            shuffle=problem.shuffle,
-            seed=SEED,
-            dtype=problem.dtype,
-        )
+        settings = {name: getattr(self.problem, name) for name in SETTINGS}
         clock = Clock()
-        mlp_xp.train(self.data, config, self.backend, [clock], network=self.network)
+        mlp_xp.train(
+            self.data, mlp_xp.Config(**settings, seed=SEED), self.device, [clock], self.network
+        )
         return clock.epochs
 
-    def epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
-        raise NotImplementedError("train() has its own loop over epochs")
-
-    def predict(self, X: NDArray[np.uint8]) -> Array:
+    def predict(self, X: Rows) -> Array:
         return mlp_xp.predict(self.network, X)
 
     def save(self, path: Path) -> None:

@@ -1,10 +1,10 @@
-"""scikit-learn's MLPClassifier, solver "sgd" without momentum and without penalty.
+"""scikit-learn's MLPClassifier, solver "sgd" without momentum or penalty.
 
 As documented (scikit-learn.org, user guide 1.17 "Neural network models (supervised)"): inputs are
-scaled floats, made once and outside the clock; warm_start with max_iter=1 goes on for one epoch a
-call, which is how a learning rate can change between epochs. It has no schedule within an epoch, so
-an epoch has the mean of its rates. To start from our weights, a first small fit allocates the
-network and its coefs_ and intercepts_ are then overwritten.
+floats, scaled once and outside the clock; warm_start with max_iter=1 trains one more epoch per
+call, so that the learning rate can change between epochs. There is no schedule within an epoch, so
+each epoch uses the mean of its rates. To start from the problem's weights, a small first fit
+allocates the network, whose coefs_ and intercepts_ are then overwritten.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from bench.peers import Peer
-from bench.problem import Array, Problem, chunks
+from bench.problem import Array, Labels, Problem, Rows, chunks
 
-# One epoch a call is the purpose here, not a search that was cut short.
+# One epoch per call is intended: nothing was cut short.
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 
-class Implementation(Peer):
-    def __init__(self, problem: Problem, X: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+class Classifier(Peer):
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
         super().__init__(problem, X, y)
         self.X, self.y = self.scaled(X), y
         self.model = MLPClassifier(
@@ -45,7 +45,7 @@ class Implementation(Peer):
         self.model.set_params(batch_size=problem.batch_size)
         self.model.coefs_, self.model.intercepts_ = map(list, zip(*problem.weights(), strict=True))
 
-    def scaled(self, X: NDArray[np.uint8]) -> Array:
+    def scaled(self, X: Rows) -> Array:
         floats: Array = X.astype(self.problem.dtype)
         floats /= 255
         return floats
@@ -56,7 +56,7 @@ class Implementation(Peer):
         self.model.fit(self.X[rows], self.y[rows])
         return float(self.model.loss_)
 
-    def predict(self, X: NDArray[np.uint8]) -> Array:
+    def predict(self, X: Rows) -> Array:
         return np.concatenate([self.model.predict_proba(self.scaled(part)) for part in chunks(X)])
 
     def save(self, path: Path) -> None:

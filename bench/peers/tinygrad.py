@@ -1,15 +1,13 @@
-"""tinygrad on its CPU device, the step under TinyJit.
+"""tinygrad on its CPU device, with the step under TinyJit.
 
-As documented: docs.tinygrad.org "MNIST tutorial" and the project's examples/beautiful_mnist.py:
-the data on the device, rows gathered there, optimizer and loss scheduled and realised together
-inside one TinyJit. BEAM=2, its search for faster kernels, was tried: a quarter off the step for
-five to ten times the compile time, and far from changing an order of peers. Its CPU device needs
-clang.
+As documented in docs.tinygrad.org "MNIST tutorial" and the project's examples/beautiful_mnist.py:
+the data lives on the device and rows are gathered there; optimizer and loss are scheduled and
+realized together inside one TinyJit. BEAM=2, its search for faster kernels, took a quarter off the
+step for five to ten times the compile time, far too little to change the order of the peers. The
+CPU device needs clang.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +17,17 @@ from tinygrad.helpers import Context
 from tinygrad.tensor import Tensor
 
 from bench.peers import Peer
-from bench.problem import Array, Problem
-
-PREDICT_ROWS = 10_000
+from bench.problem import Labels, Problem, Rows
 
 
-class Implementation(Peer):
-    def __init__(self, problem: Problem, X: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+class Jit(Peer):
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
         super().__init__(problem, X, y)
         self.weights = [Tensor(array).is_param_() for layer in problem.weights() for array in layer]
         self.optimizer = nn.optim.SGD(self.weights, lr=problem.lr)
         self.X, self.y = Tensor(X).realize(), Tensor(y.astype(np.int32)).realize()
         self.total = Tensor.zeros(1).contiguous().realize()
         self.step = TinyJit(self._step)
-        self.forward = TinyJit(lambda X: self.logits(X).softmax().realize())
 
     def logits(self, X: Tensor) -> Tensor:
         A = X.cast(self.weights[0].dtype) / 255
@@ -54,11 +49,3 @@ class Implementation(Peer):
         for rows, rate in zip(order.astype(np.int32), each_rate, strict=True):
             self.step(Tensor(rows), Tensor(rate))
         return float(self.total.item()) / len(order)
-
-    def predict(self, X: NDArray[np.uint8]) -> Array:
-        parts = np.split(X, range(PREDICT_ROWS, len(X), PREDICT_ROWS))
-        return np.concatenate([self.forward(Tensor(part)).numpy() for part in parts])
-
-    def save(self, path: Path) -> None:
-        state = {f"{i}": weight for i, weight in enumerate(self.weights)}
-        nn.state.safe_save(state, str(path.with_suffix(".safetensors")))

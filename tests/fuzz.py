@@ -1,12 +1,12 @@
-"""Throw bytes at every reader of files until one answers with anything but a result or InputError.
+"""Feed random bytes to every reader of files until one fails with something other than InputError.
 
     pip install atheris
-    python -m bench.fuzz SECONDS [FOLDER]
+    python tests/fuzz.py SECONDS [FOLDER]
 
-atheris (libFuzzer) mutates small intact files, guided by which lines of the readers each input
-reaches; FOLDER keeps the inputs that reached new ones. An input is a byte that chooses the format,
-then the file. The last lines say how many inputs were tried; an input that breaks a reader ends the
-run with its traceback, and is left as FOLDER/crash-*.
+atheris (libFuzzer) mutates small valid files, guided by which lines of the readers each input
+reaches; FOLDER keeps the inputs that reached new ones. The first byte of an input selects the
+format, the rest is the file. The last lines say how many inputs were tried; an input that breaks a
+reader ends the run with its traceback, and is saved as FOLDER/crash-*.
 """
 
 import gzip
@@ -21,32 +21,32 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["mlp_xp", "zipfile", "csv", "numpy.lib.format"]):
-    from mlp_xp import Network, backend, checkpoint
-    from mlp_xp.cli import settings
-    from mlp_xp.datasets import idx, load, npz
+    from mlp_xp import Network, load_data, load_model, runs, save_model
+    from mlp_xp.data import idx, npz
+    from mlp_xp.devices import CPU
 
 from mlp_xp.errors import InputError
 
 READERS: list[tuple[str, Callable[[Path], object]]] = [
-    ("a.npz", load),
+    ("a.npz", load_data),
     ("a.npy", npz.map_array),
-    ("a.csv", load),
-    ("a.tsv", lambda path: load(path, target="numbers")),
+    ("a.csv", load_data),
+    ("a.tsv", lambda path: load_data(path, objective="regression")),
     ("a-ubyte", idx.read),
     ("a-ubyte.gz", idx.read),
-    ("a.safetensors", lambda path: checkpoint.load(path, backend.cpu())),
-    ("a.json", lambda path: settings.parse(settings.read(path))),
+    ("a.safetensors", lambda path: load_model(path, CPU())),
+    ("a.json", lambda path: runs.parse_settings(runs.read_settings(path))),
 ]
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 
 
 def seeds() -> list[bytes]:
-    """One intact file of each format."""
+    """One valid file of each format."""
     X, y = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([0, 1, 0, 1], dtype=np.uint8)
     archive, array, model = io.BytesIO(), io.BytesIO(), FOLDER / "seed"
     np.savez_compressed(archive, X=X, y=y)
     np.save(array, X.astype("float32"))
-    checkpoint.save(Network.initialise(backend.cpu(), (2, 2, 2)), model)
+    save_model(Network.initialize(CPU(), (2, 2, 2)), model)
     table = 'a,"b",label\n1,2.5,x\n-3e1,4,y\n'
     return [
         archive.getvalue(),
@@ -61,7 +61,7 @@ def seeds() -> list[bytes]:
 
 
 def try_one(content: bytes) -> None:
-    """Have one reader read one input. What it may do: return, or raise InputError in one line."""
+    """Let one reader read one input: it may return, or raise an InputError of one line."""
     name, read = READERS[content[0] % len(READERS) if content else 0]
     path = FOLDER / name
     path.write_bytes(content[1:])

@@ -1,0 +1,331 @@
+import json
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import readme, report, runner
+from bench.__main__ import update
+from bench.peers import PEERS, Peer, find
+from bench.peers.notebook import Loop
+from bench.peers.ours import Ours
+from bench.problem import Problem
+from bench.results import agrees, bounds, collect, judge, ratios, slope, step_work
+from bench.runner import Outcome
+from bench.workloads import (
+    CUDA_WORKLOADS,
+    DEFAULT,
+    RECIPE,
+    WORKLOADS,
+    Target,
+    Workload,
+    curves,
+    quick,
+)
+from mlp_xp import PRESETS, Config, Network, get_device
+from mlp_xp.data import MNIST
+from mlp_xp.data.loader import epoch_order
+
+TRAIN = Workload(
+    "toy",
+    "a toy",
+    "train",
+    Problem(),
+    (Target(Fraction(1, 2), ("jax_scan",), "of JAX"), Target(Fraction(1), ("sklearn",), "of it")),
+    peers=("jax_scan", "torch_eager", "sklearn"),
+)
+
+
+def outcomes(*values: float, check: tuple[float, ...] = (1.0,)) -> list[Outcome]:
+    return [Outcome(value, 0.5, 100.0, check) for value in values]
+
+
+@pytest.fixture
+def result() -> dict:
+    measured = {
+        "ours": outcomes(2e-6, 4e-6, 3e-6),
+        "jax_scan": outcomes(4e-6, 2e-6, 5e-6),
+        "torch_eager": outcomes(1e-5, 1e-5, 1e-5, check=(1.5,)),
+    }
+    found = collect(TRAIN, 1, measured, {"sklearn": "sklearn is not installed"})
+    # What is read back from the file is what is shown.
+    return json.loads(json.dumps(found))
+
+
+@pytest.fixture
+def whole(result: dict) -> dict:
+    return {
+        "date": "2000-01-01",
+        "rounds": 3,
+        "machine": {
+            "processor": "a processor",
+            "cores": 2,
+            "memory_gb": 8.0,
+            "governor": "not readable",
+            "load": 0.0,
+        },
+        "versions": {"python": "3"},
+        "roofline": {
+            "1": {"float32_gflop_s": 50.0, "float64_gflop_s": 25.0, "copy_gb_s": {"256": 10.0}}
+        },
+        "results": [result],
+        "curves": {},
+    }
+
+
+def test_ratios_are_taken_round_by_round(result):
+    assert ratios([2, 4, 3], [4, 2, 5]) == [0.5, 2, 0.6]
+    assert result["peers"]["jax_scan"]["ratios"] == pytest.approx([0.5, 2, 0.6])
+    assert result["peers"]["jax_scan"]["values"] == pytest.approx([4, 2, 5])
+
+
+def test_a_round_without_its_pair_is_an_error():
+    with pytest.raises(ValueError, match="shorter"):
+        ratios([1, 2], [1])
+
+
+def test_a_missed_target_says_by_how_much(result):
+    missed, unknown = result["targets"]
+    # The median of the ratios, 0.6, over the target's 0.5; not the ratio of the medians.
+    assert missed["factor"] == pytest.approx(1.2)
+    assert report.state(missed) == "missed, 1.20 times as much"
+    assert report.state(unknown) == "nobody to compare with"
+    assert report.state({"factor": 1.0}) == "reached"
+
+
+def test_a_group_is_judged_by_its_quickest_that_did_the_job():
+    peers = {
+        name: {"values": [value], "ratios": [1 / value], "agrees": same}
+        for name, value, same in (("a", 3, True), ("b", 2, True), ("c", 1, False))
+    }
+    verdict = judge(Target(Fraction(1), ("a", "b", "c", "d")), peers)
+    assert (verdict["against"], verdict["factor"]) == ("b", 0.5)
+
+
+def test_an_absolute_target_has_no_peer():
+    verdict = judge(Target(Fraction(200), (), "MB"), {"ours": {"values": [100, 500, 300]}})
+    assert (verdict["against"], verdict["factor"]) == (None, 1.5)
+
+
+def test_targets_read_as_written():
+    targets = [str(target) for workload in WORKLOADS for target in workload.targets]
+    assert {"≤ 1 of JAX", "≤ 0.6 of PyTorch", "≤ 1/18 of PyTorch, eager", "≤ 200 MB"} <= set(
+        targets
+    )
+
+
+def test_another_result_is_not_the_same_job():
+    assert agrees(TRAIN, [0.5, 0.25], [0.502, 0.25])
+    assert not agrees(TRAIN, [0.5, 0.25], [0.504, 0.25])
+    assert not agrees(TRAIN, [0.5], [0.5, 0.25])
+    good_enough = replace(TRAIN, accuracy=97.08)
+    assert agrees(good_enough, [97.5], [0.1, 97.08])
+    assert not agrees(good_enough, [97.5], [97.07])
+    assert not agrees(good_enough, [97.5], [])
+
+
+def test_the_block_names_who_is_missing_and_who_differs(result):
+    text = "\n".join(report.block(result))
+    assert "scikit-learn         missing: sklearn is not installed" in text
+    assert "NOT THE SAME RESULT: [1.5]" in text
+    assert "target ≤ 0.5 of JAX" not in text
+    assert "target ≤ 1/2 of JAX (JAX, jit + scan): missed, 1.20 times as much" in text
+    assert "3.00 (2.00–4.00)" in text
+
+
+def test_a_peer_that_is_not_installed_is_missing(monkeypatch):
+    uninstalled = PEERS["tinygrad"]._replace(requires="no_such_module_anywhere")
+    monkeypatch.setitem(PEERS, "tinygrad", uninstalled)
+    monkeypatch.setattr(runner, "measure", lambda *_: outcomes(1.0)[0])
+    workload = replace(TRAIN, peers=("tinygrad",))
+    done, missing = runner.run_rounds(workload, 1, 2, MNIST, MNIST, lambda _: None)
+    assert list(done) == ["ours"]
+    assert len(done["ours"]) == 2
+    assert missing == {"tinygrad": "no_such_module_anywhere is not installed"}
+
+
+def test_a_peer_that_fails_is_missing_with_its_cause(monkeypatch):
+    turns = []
+
+    def measure(workload, name, *_):
+        turns.append(name)
+        return "no compiler" if name == "torch_eager" and len(turns) > 3 else outcomes(1.0)[0]
+
+    monkeypatch.setattr(runner, "absent", lambda _: None)
+    monkeypatch.setattr(runner, "measure", measure)
+    workload = replace(TRAIN, peers=("jax_scan", "torch_eager"))
+    done, missing = runner.run_rounds(workload, 1, 3, MNIST, MNIST, lambda _: None)
+    assert turns == ["ours", "jax_scan", "torch_eager"] * 2 + ["ours", "jax_scan"]
+    assert {name: len(each) for name, each in done.items()} == {"ours": 3, "jax_scan": 3}
+    assert missing == {"torch_eager": "no compiler"}
+
+
+def test_the_table_goes_between_the_markers(whole):
+    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    once = readme.insert(text, readme.section(whole))
+    assert once.startswith(f"before\n{readme.BEGIN}\n| workload |")
+    assert once.endswith(f"\n{readme.END}\nafter\n")
+    assert "old" not in once
+    assert "| ≤ 1/2 of JAX | missed, 1.20 times as much |" in once
+    assert readme.insert(once, readme.section(whole)) == once
+    with pytest.raises(ValueError, match="the text needs the two lines"):
+        readme.insert("no markers", "table")
+
+
+def test_the_table_has_as_many_cells_in_every_row(whole):
+    rows = list(readme.table(whole))
+    assert {row.count("|") for row in rows} == {9}
+    assert len(rows) == 2 + len(whole["results"][0]["targets"])
+
+
+def test_the_report_names_the_machine_and_every_target(whole):
+    assert "a processor, 2 cores" in "\n".join(report.machine(whole))
+    steep = {
+        "threads": 1,
+        "x": [1],
+        "work": [1e6],
+        "seconds": {"ours": [0.1]},
+        "slope": {"ours": 1.2},
+    }
+    whole["curves"] = {"rows": steep}
+    lines = list(report.targets(whole))
+    assert len(lines) == 3
+    assert "missed, exponent 1.20" in lines[-1]
+    assert f"  target {report.LINEAR}: missed, exponent 1.20" in report.curve_block("rows", steep)
+
+
+def test_the_picture(whole, tmp_path):
+    pytest.importorskip("matplotlib")
+    from bench.pictures import draw_results
+
+    whole["curves"] = {"rows": {"x": [1, 2], "seconds": {"ours": [0.1, 0.2]}}}
+    draw_results(whole, tmp_path / "results.png")
+    assert (tmp_path / "results.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0123, "0.012"), (0.5, "0.50"), (12.34, "12.3"), (123.4, "123"), (1234.5, "1,234")],
+)
+def test_numbers_have_three_figures(value, text):
+    assert report.number(value) == text
+
+
+def test_work_of_a_step():
+    problem = Problem(hidden=(3,), batch_size=2)
+    operations, moved = step_work(problem)
+    assert operations == 2 * 2 * (2 * 784 * 3 + 3 * 3 * 10)
+    assert moved == 4 * (3 * 784 * 3 + 4 * 3 * 10)
+    roof = {"float32_gflop_s": 1.0, "copy_gb_s": {"0.001": 9.0, "0.1": 2.0}}
+    found = bounds(problem, roof)
+    assert found["products"] == pytest.approx(operations / 1e3)
+    assert found["memory"] == pytest.approx(moved / 2e3)
+
+
+def test_slope_is_the_exponent():
+    assert slope([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
+
+
+def test_rows_fill_every_batch():
+    problems = [workload.problem for workload in (*WORKLOADS, *CUDA_WORKLOADS, *quick())]
+    problems += [problem for points in curves().values() for problem in points.values()]
+    for problem in problems:
+        assert problem.rows % problem.batch_size == 0
+        assert problem.rows <= 60_000
+        assert problem.epochs >= 2
+
+
+def test_a_problem_survives_its_command_line():
+    for workload in (*WORKLOADS, *CUDA_WORKLOADS):
+        assert Problem.from_json(workload.problem.to_json()) == workload.problem
+
+
+@pytest.mark.parametrize("init", ["he", "notebook"])
+def test_peers_start_from_our_weights_and_take_our_order(init):
+    problem = Problem(hidden=(16, 8), init=init, rows=640, dtype="float64")
+    network = Network.initialize(
+        get_device("cpu"), problem.sizes, init=init, seed=0, dtype="float64"
+    )
+    for layer, (W, b) in zip(network.layers, problem.weights(), strict=True):
+        np.testing.assert_array_equal(layer.W, W)
+        np.testing.assert_array_equal(layer.b, b)
+    for epoch in (1, 2):
+        np.testing.assert_array_equal(problem.order(epoch).ravel(), epoch_order(0, epoch, 640))
+
+
+def test_peers_take_the_steps_that_our_command_takes():
+    plain = replace_fields(Config(), RECIPE)
+    assert Config(hidden=(128,), batch_size=50, epochs=2, lr=0.5) == plain
+    assert Config() == replace_fields(Config(), DEFAULT)
+    by_name = {workload.name: workload for workload in WORKLOADS}
+    theirs = by_name["notebook"].problem
+    preset = Config.from_dict(PRESETS["notebook"])
+    assert preset == replace(replace_fields(preset, theirs), shuffle=theirs.shuffle)
+    assert preset.init == theirs.init
+    # What the peers' scripts don't do, our defaults must not do either.
+    for config in (Config(), preset):
+        assert config.optimizer == "sgd"
+        assert config.momentum == config.weight_decay == config.dropout == config.warmup == 0
+
+
+def replace_fields(config: Config, problem: Problem) -> Config:
+    names = ("hidden", "batch_size", "epochs", "lr", "schedule", "dtype")
+    return replace(config, **{name: getattr(problem, name) for name in names})
+
+
+def train(peer: type[Peer], problem: Problem) -> tuple[list[float], Peer]:
+    rng = np.random.default_rng(1)
+    X = rng.integers(0, 256, (problem.rows, 784)).astype(np.uint8)
+    y = rng.integers(0, 10, problem.rows)
+    one = peer(problem, X, y)
+    return [epoch.loss for epoch in one.train()], one
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_the_notebooks_loop_and_ours_agree(schedule, tmp_path):
+    problem = Problem(batch_size=1, rows=60, epochs=3, lr=0.01, dtype="float64", schedule=schedule)
+    theirs, loop = train(Loop, problem)
+    losses, mlp = train(Ours, problem)
+    # The loop's 1e-12 inside the logarithm is all that lies between them.
+    np.testing.assert_allclose(losses, theirs, rtol=1e-7)
+    X = np.random.default_rng(2).integers(0, 256, (5, 784)).astype(np.uint8)
+    np.testing.assert_allclose(mlp.predict(X), loop.predict(X), rtol=1e-6)
+    for peer in (loop, mlp):
+        peer.save(tmp_path / type(peer).__module__)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_scikit_learn_and_ours_agree():
+    pytest.importorskip("sklearn")
+    problem = Problem(hidden=(16,), rows=320, epochs=2, lr=0.05, dtype="float64")
+    theirs, _ = train(find("sklearn"), problem)
+    losses, _ = train(Ours, problem)
+    np.testing.assert_allclose(losses, theirs, rtol=1e-9)
+
+
+def test_a_budget_ends_training_after_the_first_epoch_that_counts():
+    problem = Problem(batch_size=1, rows=20, epochs=9, lr=0.01, budget=0.0)
+    losses, _ = train(Loop, problem)
+    assert len(losses) == 2
+
+
+def test_no_round_begins_when_time_is_up(monkeypatch):
+    monkeypatch.setattr(runner, "absent", lambda _: None)
+    monkeypatch.setattr(runner, "measure", lambda *_: outcomes(1.0)[0])
+    done, _ = runner.run_rounds(TRAIN, 1, 5, MNIST, MNIST, lambda _: None, until=0.0)
+    assert [len(each) for each in done.values()] == [1, 1, 1, 1]
+
+
+def test_a_later_call_replaces_what_it_measured():
+    def found(value: int, *keys: tuple[str, int]) -> dict[str, Any]:
+        results = [{"workload": name, "threads": threads, "value": value} for name, threads in keys]
+        return {"rounds": value, "roofline": {1: value}, "results": results, "curves": {}}
+
+    before = json.loads(json.dumps(found(1, ("batch-1", 1), ("batch-8", 2), ("deep", 1))))
+    after = update(before, found(2, ("deep", 1), ("batch-8", 1)))
+    assert [(r["workload"], r["threads"], r["value"]) for r in after["results"]] == [
+        ("batch-1", 1, 1), ("batch-8", 1, 2), ("batch-8", 2, 1), ("deep", 1, 2)
+    ]  # fmt: skip
+    assert after["roofline"] == {"1": 2}
