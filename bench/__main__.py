@@ -27,7 +27,7 @@ from mlp_xp.data import MNIST
 
 RESULTS = Path(__file__).parent / "results"
 CURVE_PEERS = ("ours", "jax_scan")
-QUICK_SECONDS = 40  # after which nothing is repeated, and a quarter later nothing starts
+QUICK_SECONDS = 40  # then no more rounds, and 10 s later no more workloads: a minute in all
 
 
 def parse_options() -> argparse.Namespace:
@@ -39,7 +39,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--device", choices=list(names), default="cpu", help="what is measured")
     parser.add_argument("--quick", action="store_true", help="under a minute, nothing written")
     parser.add_argument("--only", help=f"some of {','.join(names['cpu'] + names['cuda'])}")
-    parser.add_argument("--rounds", type=int, help="turns for everyone (3; quick 2)")
+    parser.add_argument("--rounds", type=int, help="rounds of measurement (3; quick 2)")
     parser.add_argument("--threads", help="numbers of threads (1,2; quick 2; cuda all cores)")
     options = parser.parse_args()
     known = names[options.device]
@@ -91,7 +91,7 @@ def measure_curve(
 
 
 def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """Measure everything that was asked for, printing each block as soon as it is measured."""
+    """Measure the selected workloads, printing each block as soon as it is measured."""
     on_cpu = options.device == "cpu"
     workloads = CUDA_WORKLOADS if not on_cpu else quick() if options.quick else WORKLOADS
     found: dict[str, Any] = {
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         if workload.name not in options.only:
             continue
         if time.monotonic() > until + QUICK_SECONDS / 4:
-            show([f"{workload.name}: skipped, the minute is over"])
+            show([f"{workload.name}: skipped, out of time"])
             continue
         for threads in options.threads if workload.inside else options.threads[-1:]:
             outcomes, missing = run_rounds(

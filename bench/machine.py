@@ -20,9 +20,9 @@ import numpy as np
 
 PACKAGES = ("mlp_xp", "numpy", "jax", "jaxlib", "torch", "scikit-learn", "tinygrad")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-SIDE = 1024  # of the matrices whose product is timed
+SIDE = 1024  # of the square matrices whose product is timed
 SIZES_MB = ("0.4", "8", "256")  # a first layer's weights, a cache's size, and more than any cache
-TRIES = 7
+TRIES = 7  # the fastest counts
 
 
 def cores() -> int:

@@ -32,7 +32,7 @@ def state(verdict: Mapping[str, Any]) -> str:
     """Whether a target is reached, or by how much it is missed."""
     factor = verdict["factor"]
     if factor is None:
-        return "nobody to compare with"
+        return "no peer to compare with"
     return "reached" if factor <= 1 else f"missed, {number(factor)} times as much"
 
 

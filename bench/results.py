@@ -30,7 +30,7 @@ def agrees(workload: Workload, ours: Sequence[float], theirs: Sequence[float]) -
 def judge(target: Target, peers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The peer that a target is held against, and the measured ratio as a multiple of the target.
 
-    Either is None if there is nobody to compare with; a factor of at most 1 reaches the target.
+    Either is None if there is no peer to compare with; a factor of at most 1 reaches the target.
     """
     verdict: dict[str, Any] = {"target": str(target), "at_most": float(target.at_most)}
     if not target.peers:

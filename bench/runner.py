@@ -139,9 +139,9 @@ def run_rounds(
     progress: Callable[[str], None],
     until: float = math.inf,
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
-    """Measure everyone in turn, A B C A B C; no new round starts after `until` (monotonic clock).
+    """Measure all peers in turn, A B C A B C; no new round starts after `until` (monotonic clock).
 
-    Returns each peer's outcomes by round, and who is missing and why.
+    Returns each peer's outcomes by round, and which peers are missing and why.
     """
     missing = {name: why for name in workload.everyone if (why := absent(name))}
     outcomes: dict[str, list[Outcome]] = {

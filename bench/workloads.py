@@ -13,7 +13,7 @@ TORCH = ("torch_eager", "torch_compiled")  # "PyTorch" is whichever of the two i
 FRAMEWORKS = ("jax_scan", *TORCH, "sklearn")
 # tinygrad is ten times slower than the others, or more: two workloads are enough to show it.
 EVERYBODY = (*FRAMEWORKS, "tinygrad")
-# What compiles for longer than the whole job takes can't be a peer's best script.
+# Without torch_compiled, which compiles for longer than the whole job takes.
 SCRIPTS = ("jax_scan", "torch_eager", "sklearn")
 
 UNITS = {

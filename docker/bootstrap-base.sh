@@ -2,8 +2,8 @@
 # docker/bootstrap-base.sh TARBALL
 #
 # A stand-in for debian:bookworm-slim where no registry can be reached: Debian's minimal system,
-# without the documentation, in TARBALL and as the image localhost/debian:bookworm. A TARBALL that
-# exists is used again. Takes root.
+# without the documentation, in TARBALL and as the image localhost/debian:bookworm. An existing
+# TARBALL is reused. Needs root.
 set -eu
 tarball=$1
 
@@ -15,7 +15,7 @@ if [ ! -e "$tarball" ]; then
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         bookworm "$tarball.part.tar"
-    # Only a whole one gets the name.
+    # Only a complete tarball gets the name.
     mv "$tarball.part.tar" "$tarball"
 fi
 podman import "$tarball" localhost/debian:bookworm

@@ -1,7 +1,7 @@
 #!/bin/sh
 # docker/build.sh [cpu|cuda12|cuda13] [further options of `build`]
 #
-# Builds mlp_xp:VARIANT with docker, podman or buildah: with ENGINE, or the first that is there.
+# Builds mlp_xp:VARIANT with docker, podman or buildah: with ENGINE, or the first one found.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,8 +26,7 @@ set -- --file docker/Dockerfile --tag "mlp_xp:$variant" --build-arg "EXTRA=$extr
     --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
     --build-arg "REVISION=$(git rev-parse --verify --quiet HEAD 2>/dev/null || echo unknown)" "$@"
 
-# How pip reaches its packages from here is this machine's business: the build may know it, the
-# image may not.
+# This machine's pip settings are passed to the build, but must not end up in the image.
 [ -z "${PIP_INDEX_URL:-}" ] || set -- --build-arg PIP_INDEX_URL "$@"
 [ -z "${PIP_CERT:-}" ] || set -- \
     --secret "id=pip-cert,src=$PIP_CERT" --build-arg PIP_CERT=/run/secrets/pip-cert "$@"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Something given from outside can't be used; the message says what, where and what to do.
+    """An input that can't be used; the message says what is wrong, where, and what to do.
 
     The command line prints the message on standard error and exits with `status`.
     """

@@ -1,6 +1,6 @@
-"""Names of a package that are loaded when they are first used.
+"""Public names of a package that are imported on first use.
 
-`import mlp_xp` and a help page then import no NumPy, which takes several times as long as both.
+This keeps NumPy, which takes several times as long, out of `import mlp_xp` and of help pages.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]]
+    package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The `__getattr__` and `__dir__` of a package (PEP 562).
 
-    homes: for each module of the package, the public names that it defines.
+    modules: for each module of the package, the public names that it defines.
     """
-    home = {name: module for module, names in homes.items() for name in names}
+    module_of = {name: module for module, names in modules.items() for name in names}
 
     def get(name: str) -> Any:
-        if name not in home:
+        if name in modules:
+            return import_module(f"{package}.{name}")
+        if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home[name]}"), name)
+        value = getattr(import_module(f"{package}.{module_of[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    return get, lambda: sorted({*vars(sys.modules[package]), *home})
+    return get, lambda: sorted({*vars(sys.modules[package]), *module_of})

@@ -63,7 +63,7 @@ def parse_settings(values: Mapping[str, Any]) -> tuple[DataSource, Config]:
 class RunFolder:
     """Everything that one run leaves on the disk.
 
-    config: the settings, and where the data is; read_settings() takes it back.
+    config: the settings, and where the data is; read_settings() reads them back.
     metrics: one JSON object a line, whose "record" is `start`, `resume`, `epoch`, or the name of
     the split that the model was evaluated on.
     checkpoint: where an unfinished run can be resumed. model: the result of a finished one.
@@ -114,13 +114,13 @@ class RunFolder:
         return parse_settings(read_settings(self.config))
 
     def check_unfinished(self) -> None:
-        """Raise InputError if the run has come to its end, so that nothing is left to resume."""
+        """Raise InputError if the run is finished, so that there is nothing to resume."""
         # A run that was killed while it finished has both files, and can be resumed.
         if self.model.exists() and not self.checkpoint.exists():
             raise InputError(f"{self.path}: this run is finished; its model is {self.model}")
 
     def restore(self, trainer: Trainer) -> str | None:
-        """Bring a new trainer to the state of the checkpoint.
+        """Load the checkpoint, if there is one, into a new trainer.
 
         Returns the device that the run was on, or None if there is no checkpoint yet. Raises
         InputError, naming the difference, if the checkpoint doesn't fit the trainer.
@@ -183,7 +183,7 @@ class RunFolder:
         )
 
     def rewind_metrics(self, epochs: int) -> None:
-        """Remove the records of everything that came after the first `epochs` epochs."""
+        """Remove the records after the first `epochs` epochs, except `start` and `resume`."""
         try:
             text = self.metrics.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -199,7 +199,7 @@ class MetricsLogger(Callback):
         self.folder = folder
 
     def on_epoch(self, trainer: Trainer) -> None:
-        """Append the epoch that is over."""
+        """Append the last epoch."""
         self.folder.log("epoch", **trainer.history[-1]._asdict())
 
 
@@ -216,7 +216,7 @@ def _create_numbered(wanted: Path) -> Path:
 
 
 def _is_within(line: str, epochs: int) -> bool:
-    """Whether a line is a complete record that a run has written in its first `epochs` epochs."""
+    """Whether a line is a complete record of a start, or of one of the first `epochs` epochs."""
     if not line.endswith("\n"):
         return False
     try:

@@ -31,7 +31,7 @@ def device(request: pytest.FixtureRequest) -> Device:
 
 @pytest.fixture
 def check(device: Device) -> Callable[[Any, str], np.ndarray]:
-    """check(array, dtype): the array on the host, once it is known to be the device's, in dtype."""
+    """check(array, dtype): the array on the host, checked to be the device's and of dtype."""
     kinds: tuple[type, ...] = (device.xp.ndarray,)
     if device.xp is np:
         kinds += (np.generic,)  # NumPy's reductions return scalars, CuPy's arrays of shape ()

@@ -17,7 +17,7 @@ OURS = "ours"
 
 
 class PeerInfo(NamedTuple):
-    """A peer's name in tables, the module that it can't do without, and where its class is."""
+    """A peer's name in tables, the module that it needs, and its class."""
 
     label: str
     requires: str
@@ -83,6 +83,6 @@ def find(name: str) -> type[Peer]:
 
 
 def absent(name: str) -> str | None:
-    """Why a peer can't take part, None if it can, without importing it."""
+    """Why a peer can't run, or None if it can; doesn't import it."""
     module = PEERS[name].requires
     return None if find_spec(module) else f"{module} is not installed"

@@ -141,7 +141,7 @@ class CUDAGraph(Eager):
         self.optimizer.zero_grad()
         with torch.cuda.graph(self.graph):
             self.step(self.rows)
-        # The warm-up has trained already: restore the weights that everyone starts from.
+        # The warm-up has trained already: restore the weights that all peers start from.
         with torch.no_grad():
             for parameter, value in zip(self.model.parameters(), initial, strict=True):
                 parameter.copy_(value)

@@ -1,7 +1,7 @@
 """The command line: a module for each command, with add_arguments(parser) and run(arguments).
 
-A command's module is imported when that command is called, and what it computes with when it runs:
-help is there at once.
+A command's module is imported when the command is called, and NumPy only when it runs, so that help
+appears at once.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def is_required(arguments: argparse.Namespace) -> bool:
 
 
 def select(arguments: argparse.Namespace) -> Device:
-    """The device for --device. Prints a warning if one was named that can't be used."""
+    """The device for --device. Prints a warning if a named one can't be used."""
     from mlp_xp.devices import get_device
 
     device = get_device(arguments.device, require=is_required(arguments))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlp_xp.errors import InputError
+from mlp_xp.training.config import PRESETS, SETTINGS
 
 if TYPE_CHECKING:
     from mlp_xp.data import DataSource
@@ -24,9 +25,6 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 def add_groups(parser: argparse.ArgumentParser) -> dict[str, argparse._ArgumentGroup]:
     """Add the groups, with an option for each setting. Returns the groups by name."""
-    # Imported here, so that `evaluate --help` doesn't wait for NumPy.
-    from mlp_xp.training.config import PRESETS, SETTINGS
-
     groups = {name: parser.add_argument_group(name) for name in GROUPS}
     data, run = groups["data"], groups["run"]
     data.add_argument(
@@ -65,7 +63,7 @@ def _add_setting(group: argparse._ArgumentGroup, name: str, setting: Setting) ->
             options = {"metavar": metavar, "type": argument_type(setting.parse)}
     group.add_argument(
         f"--{name.replace('_', '-')}",
-        # What isn't given stays out of the namespace, so that a preset's value can be seen.
+        # Absent options stay out of the namespace, so that they don't override a preset.
         default=argparse.SUPPRESS,
         help=f"{setting.help}{listed} ({default})".replace("%", "%%"),
         **options,
@@ -86,8 +84,6 @@ def argument_type(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings on the command line itself, by the names of their options."""
-    from mlp_xp.training.config import SETTINGS
-
     names = ("data", "label", *SETTINGS)
     return {k: v for k, v in vars(arguments).items() if k in names and v is not None}
 
@@ -98,7 +94,6 @@ def read_settings(arguments: argparse.Namespace) -> tuple[DataSource, Config]:
     Raises InputError for settings that can't be used.
     """
     from mlp_xp import runs
-    from mlp_xp.training.config import PRESETS, SETTINGS
 
     if arguments.preset and arguments.config:
         raise InputError("--preset and --config exclude each other; give one of them")

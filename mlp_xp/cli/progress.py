@@ -1,4 +1,4 @@
-"""What the terminal shows of a training, and how a signal stops one."""
+"""Progress on the terminal, and how a signal stops a training run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Reporter(Callback):
         self.bar.update(_rows_done(trainer) - self.bar.n)
 
     def on_epoch(self, trainer: Trainer) -> None:
-        """Print the epoch."""
+        """Print the epoch's line."""
         epoch = trainer.history[-1]
         fields = [f"epoch {epoch.epoch}/{self.epochs}", f"loss {epoch.loss:.4f}"]
         if epoch.validation_loss is not None:
@@ -84,7 +84,7 @@ class SignalHandler(Callback):
         self._received = self._received or signum
 
     def on_chunk(self, trainer: Trainer) -> None:
-        """Save and stop if a signal has come."""
+        """Save and stop if a signal has arrived."""
         if self._received:
             self.checkpointer.save(trainer)
             trainer.stop()

@@ -89,7 +89,7 @@ def _settings_to_resume(
 
 
 def _restore(trainer: Trainer, folder: RunFolder) -> None:
-    """Bring the trainer to the folder's checkpoint, and report what is different."""
+    """Load the folder's checkpoint, if any, and report a missing one or another device."""
     previous, now = folder.restore(trainer), trainer.network.device.name
     if previous is None:
         print(

@@ -1,4 +1,4 @@
-"""The checks that arrays pass before anything is learned from them."""
+"""Checks of arrays before training or prediction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_CLASSES = 65_536
 
 
 def find_objective(name: str) -> Objective:
-    """The objective of a name. Raises InputError if OBJECTIVES has no such name."""
+    """The objective with this name. Raises InputError if OBJECTIVES has none."""
     if name not in list(OBJECTIVES):
         raise InputError(f"objective is {name!r}; use {', '.join(OBJECTIVES)}")
     return OBJECTIVES[name]()
@@ -32,7 +32,7 @@ def check_rows(X: HostArray, where: str) -> HostArray:
     infinity, with the first row that holds one.
     """
     if X.dtype.kind not in "iufb":
-        raise InputError(f"{where} is of type {X.dtype}; numbers are needed")
+        raise InputError(f"{where} is of type {X.dtype}; convert it to numbers")
     exact = X.dtype.itemsize <= 2 or (X.dtype.kind == "f" and X.dtype.itemsize == 4)
     dtype = np.dtype(np.uint8 if X.dtype == np.uint8 else np.float32 if exact else np.float64)
     if X.dtype != dtype or not X.flags.c_contiguous:
@@ -55,15 +55,19 @@ def check_rows(X: HostArray, where: str) -> HostArray:
 
 
 def as_array(values: ArrayLike, where: str) -> HostArray:
-    """What numpy.asarray() makes of the values. Raises InputError, starting with `where`."""
-    # A mapped array stays one: asarray() would return a view that no longer shows it.
+    """The values as an array. Raises InputError, starting with `where`, if they aren't one."""
+    # asarray() would hide that an array is mapped.
     if isinstance(values, np.memmap):
         return values
+    if isinstance(values, np.ma.MaskedArray):
+        raise InputError(f"{where} is a masked array, whose mask would be lost; fill it in")
     try:
         return np.asarray(values)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         why = str(error).partition("\n")[0]
-        raise InputError(f"{where} can't be made an array ({why}); give a NumPy array") from error
+        raise InputError(
+            f"{where} can't be converted to an array ({why}); give a NumPy array"
+        ) from error
 
 
 def check_pair(
@@ -72,7 +76,7 @@ def check_pair(
     """X (N, n) and y of the `which` rows (training, test, validation), as a Split holds them.
 
     Raises InputError, starting with `where`, if they are empty, if their shapes disagree, or if
-    they can't be learned.
+    the objective can't learn them.
     """
     X, y = as_array(X, f"{where}: {which} data"), as_array(y, f"{where}: {which} labels")
     if X.ndim < 2:

@@ -17,7 +17,7 @@ from mlp_xp.types import HostArray
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MAX_LINE = 1 << 24
-"""Characters in a line: a file without line ends must not fill the memory."""
+"""Characters in a line, so that a file without line ends doesn't fill the memory."""
 
 
 def header(path: Path) -> list[str]:
@@ -42,8 +42,8 @@ def read_blocks(
 ) -> Iterator[HostArray]:
     """The rows in blocks (B, all columns), int64 up to the first fraction, then float64.
 
-    names: the header. columns: those that are used, in which every value must be a finite number,
-    apart from text_column: its values become numbers by encode(text).
+    names: the header. columns: those in use, in which every value must be a finite number, except
+    in text_column, whose values are converted by encode(text).
     Raises InputError, naming line and column, for a value that isn't, and for a line whose number
     of values differs from the header's.
     """
@@ -85,7 +85,7 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
     """The lines of a file. Raises InputError for one that is too long."""
     for number, line in enumerate(iter(partial(file.readline, MAX_LINE), ""), 1):
         if len(line) == MAX_LINE:
-            raise InputError(f"{path}: line {number} has no end; is this a table in text?")
+            raise InputError(f"{path}: line {number} is too long; is this a text file?")
         yield line
 
 
@@ -107,9 +107,9 @@ def _fields(file: TextIO, path: Path) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: {error}; mend it") from error
+        raise InputError(f"{path}: line {reader.line_num}: {error}; fix it") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not text in UTF-8 ({error.reason}); save it so") from error
+        raise InputError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
 
 
 def _explain(
@@ -123,22 +123,22 @@ def _explain(
             if len(fields) != len(names):
                 raise InputError(
                     f"{path}: line {number} has {len(fields)} values, the header names "
-                    f"{len(names)} columns; mend the line"
+                    f"{len(names)} columns; fix the line"
                 )
             for i in columns:
                 fault = _fault(fields[i], number=i != text_column)
                 if fault:
                     raise InputError(f"{path}: line {number}, column {names[i]!r}: {fault}")
-    raise InputError(f"{path}: can't be read as a table of numbers ({why}); mend it")
+    raise InputError(f"{path}: can't be read as a table of numbers ({why}); fix it")
 
 
 def _fault(text: str, *, number: bool) -> str | None:
     """What is wrong with a value, or None."""
     if not text.strip():
-        return "nothing is there; fill it in or remove the line"
+        return "the value is missing; fill it in or remove the line"
     value = _number(text) if number else 0.0
     if value is None:
-        return f"{text[:40]!r} is no number; leave the column out, or put numbers in its place"
+        return f"{text[:40]!r} is not a number; leave the column out, or replace it with numbers"
     return None if math.isfinite(value) else f"{text[:40]!r} is not finite; remove the line"
 
 

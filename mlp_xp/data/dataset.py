@@ -47,16 +47,16 @@ class Split:
         return len(self.y if self.rows is None else self.rows)
 
     def subset(self, rows: ArrayLike) -> Split:
-        """The same arrays, of which only `rows` of this split's rows are used; nothing is copied.
+        """A split of only these rows of this one, in the same arrays; nothing is copied.
 
-        rows: indices from 0 to len(self) - 1, which may repeat, or a mask of len(self) booleans.
-        Raises IndexError for others.
+        rows: an array of indices into this split, which may repeat, or a mask of len(self)
+        booleans. Raises IndexError if they are out of range or of another type.
         """
         selected = np.arange(len(self))[np.asarray(rows)]
         return replace(self, rows=self.rows_in_order(selected))
 
     def rows_in_order(self, order: Index | None) -> Index | None:
-        """Where in the arrays this split's rows lie when they are taken in an order.
+        """The indices of this split's rows in its arrays, in the given order.
 
         order: a permutation of the split's rows, or None for their own order. Returns None if
         that is every row of the arrays, from the first to the last.
@@ -66,7 +66,7 @@ class Split:
         return order if self.rows is None else self.rows[order]
 
     def index(self, start: int = 0, stop: int | None = None) -> slice | Index:
-        """What selects the split's rows from `start` up to `stop` in each of its arrays."""
+        """The slice or indices of the split's rows from `start` up to `stop` in its arrays."""
         part = slice(start, stop)
         return part if self.rows is None else self.rows[part]
 
@@ -78,11 +78,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows to train on, rows to test and validate on where there are any, and what y stands for.
+    """Training rows, optional test and validation rows, and what y stands for.
 
     n_outputs is the number of outputs that a network for this data has: of classes, or of columns
-    of y. objective is a key of OBJECTIVES. output_names are the names of the outputs, where the
-    data came with names.
+    of y. objective is a key of OBJECTIVES. output_names are the names of the outputs, if the
+    data has any.
 
     Dataset.from_arrays() and load_data() check everything; this constructor checks nothing.
     """
@@ -120,21 +120,23 @@ class Dataset:
         test, validation: pairs (X, y) of the same kind.
         output_names: a name for each output. Without them, a multiclass data set has as many
         classes as its largest training label + 1.
-        where: what messages start with, by default the name.
+        where: how error messages start, by default the name.
 
         Raises InputError for shapes that disagree, empty arrays, NaN, infinity, values that aren't
         numbers, and targets that the objective can't learn.
         """
         where = name if where is None else where
-        learned = find_objective(objective)
+        resolved = find_objective(objective)
+        if isinstance(output_names, str) or not isinstance(output_names, Iterable | None):
+            raise InputError(f"output_names is {output_names!r}; it must be a list of names")
         names = None if output_names is None else tuple(map(str, output_names))
-        train = Split(*check_pair(X, y, where, "training", learned))
+        train = Split(*check_pair(X, y, where, "training", resolved))
         if weights is not None:
             train = replace(train, weights=check_weights(weights, len(train), where))
-        n_outputs = _count_outputs(train, names, where, learned)
+        n_outputs = _count_outputs(train, names, where, resolved)
         pairs = {"test": test, "validation": validation}
         others = {
-            which: _check_other(pair, which, train, n_outputs, where, learned)
+            which: _check_other(pair, which, train, n_outputs, where, resolved)
             for which, pair in pairs.items()
             if pair is not None
         }

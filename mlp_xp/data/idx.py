@@ -22,7 +22,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def load(folder: Path) -> RawData:
-    """The arrays of a folder with the four files that MNIST is published in; see load_data()."""
+    """The arrays of a folder with four files like MNIST's; see load_data()."""
     train = (_find(folder, "train", "images", 3), _find(folder, "train", "labels", 1))
     test = (_find(folder, "(t10k|test)", "images", 3), _find(folder, "(t10k|test)", "labels", 1))
     if train[0] is None or train[1] is None:
@@ -32,8 +32,7 @@ def load(folder: Path) -> RawData:
         )
     if (test[0] is None) != (test[1] is None):
         raise InputError(
-            f"{folder}: test images and test labels come together, and one is missing; "
-            "add it or remove the other"
+            f"{folder}: one of test images and test labels is missing; add it or remove the other"
         )
     return RawData(
         (read(train[0]), read(train[1])),
@@ -79,7 +78,7 @@ def _parse(file: Any, path: Path, max_size: int) -> NDArray[np.uint8]:
         )
     axes = file.read(4 * head[3])
     if len(axes) < 4 * head[3]:
-        raise InputError(f"{path}: ends within its header; the file is cut, get it again")
+        raise InputError(f"{path}: ends within its header; the file is truncated, get it again")
     shape = struct.unpack(f">{head[3]}I", axes)
     size = math.prod(shape)
     if size > max_size:

@@ -18,7 +18,7 @@ from mlp_xp.types import Array, Chunk, HostArray
 Rows: TypeAlias = NDArray[np.int64]
 Bounds: TypeAlias = tuple[int, int]
 
-INDEX_BYTES = 8
+INDEX_BYTES = 8  # of an int64, for the order
 
 
 def epoch_order(seed: int, epoch: int, n_rows: int) -> Rows:
@@ -67,7 +67,7 @@ class DataLoader:
         )
 
     def epoch(self, number: int, first_row: int = 0) -> Iterator[Chunk]:
-        """The rows of epoch `number` (from 1) in its order, from the first_row-th (from 0) on.
+        """The rows of epoch `number` (from 1) in its order, from position first_row on.
 
         Yields (X, y, weights) on the device, of chunk_rows rows each, fewer in the last; weights
         is None if the split has none. Treat them as read-only: they can share the split's memory.
@@ -131,8 +131,8 @@ class _StreamedArrays:
         self.device, self.arrays, self.chunk_rows = device, arrays, chunk_rows
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="data-loader")
         self.free_buffers: list[list[_Buffers]] = []
-        """Pairs that no epoch uses at the moment. An epoch that was left early returns its pair
-        with a read still in it, which is harmless: the thread does one read after the other."""
+        """Pairs that no epoch uses at the moment. An epoch that ends early returns its pair
+        while a read still runs, which is harmless: the thread runs one read after the other."""
 
     def chunks(self, rows: Rows | None, bounds: Sequence[Bounds]) -> Iterator[Chunk]:
         """Rows from start to stop, of `rows` or else of the arrays, for each (start, stop)."""
@@ -155,7 +155,7 @@ class _StreamedArrays:
     def _start_read(
         self, buffers: _Buffers, rows: Rows | None, bounds: Bounds
     ) -> Future[list[HostArray]]:
-        """Have the thread copy these rows into the buffers, once the device has read them."""
+        """Wait until the device has read the buffers, then have the thread fill them with rows."""
         buffers.wait()
         start, stop = bounds
         outs = [array[: stop - start] for array in buffers.arrays]

@@ -16,7 +16,7 @@ from mlp_xp.errors import InputError
 from mlp_xp.types import HostArray
 
 BLOCK_BYTES = 1 << 22
-"""Read at a time: enough that the call itself costs nothing, and far less than any memory."""
+"""Bytes read at a time: enough to make the cost of a call negligible, little beside any memory."""
 
 DEFLATE_LIMIT = 1032
 """The largest factor by which a DEFLATE stream can expand.    zlib's technical details."""
@@ -78,7 +78,7 @@ def read_bytes(file: Any, size: int, where: str) -> NDArray[np.uint8]:
     while done < size and (count := file.readinto(view[done : done + BLOCK_BYTES])):
         done += count
     if done < size:
-        raise InputError(f"{where}: {done} of {size} bytes are there; the file is cut")
+        raise InputError(f"{where}: holds {done} of {size} bytes; the file is truncated")
     if file.read(1):  # a compressed file verifies its checksum only when it is read to the end
         raise InputError(f"{where}: more bytes than the {size} that its header promises")
     return body
@@ -94,7 +94,7 @@ def blocks(array: HostArray) -> Iterator[tuple[int, HostArray]]:
 
 
 def advise(array: HostArray, *, in_order: bool) -> None:
-    """Tell the system how a mapped array will be read; any other array is left alone.
+    """Advise the system how a mapped array will be read; do nothing for any other array.
 
     By default the system reads 128 kB around each row that it fetches. When rows are taken in
     random order from a file larger than memory, that evicts pages which are still needed.
@@ -108,7 +108,7 @@ def advise(array: HostArray, *, in_order: bool) -> None:
 def read_ahead(array: HostArray, rows: NDArray[np.int64]) -> None:
     """Ask the disk for all of these rows of a mapped array at once, before they are used.
 
-    Only where the array is larger than half of the free memory; any other is left alone. Rows of
+    Does nothing unless the array is larger than half of the free memory. Rows of
     1 kB in random order then take 15 us each from a solid-state disk, instead of 75.
     """
     mapped = _mapping(array)
@@ -129,8 +129,8 @@ def page_spans(begin: int, size: int, rows: NDArray[np.int64]) -> Iterator[tuple
 
 
 def _mapping(array: Any) -> Any:
-    """The mmap object under a mapped array or a view of one, if it takes advice; else None."""
-    # asarray() of a memmap is a plain view, so the memmap has to be looked for below it.
+    """The mmap object under a mapped array or a view of one; None without one, or madvise()."""
+    # asarray() of a memmap is a plain view, whose base is the memmap.
     while isinstance(array, np.ndarray) and not hasattr(array, "_mmap"):
         array = array.base
     mapped = getattr(array, "_mmap", None)

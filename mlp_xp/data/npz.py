@@ -41,7 +41,7 @@ def _layout(names: Iterable[str], where: str) -> list[str]:
         if names.issuperset(train):
             test = [name for name in ("x_test", "y_test") if name in names]
             if len(test) == 1:
-                raise InputError(f"{where}: holds {test[0]} alone; x_test and y_test come together")
+                raise InputError(f"{where}: holds {test[0]} alone; give both x_test and y_test")
             return train + test
     raise InputError(
         f"{where}: holds {listed(names)}; it needs x_train, y_train, x_test and y_test, or X and y"
@@ -64,7 +64,7 @@ def read(path: Path, choose: Callable[[set[str]], list[str]]) -> dict[str, HostA
     """The arrays of an .npz file that `choose` selects, by name, in the order it gives them.
 
     choose(names) takes the names of all arrays, in lower case. No code in the file is ever run.
-    Raises InputError for a file that isn't an archive, is cut or damaged, or holds Python objects.
+    Raises InputError for a file that isn't an archive, is damaged, or holds Python objects.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -88,12 +88,12 @@ def read(path: Path, choose: Callable[[set[str]], list[str]]) -> dict[str, HostA
 
 def _member(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], where: str) -> HostArray:
     if len(members) > 1:
-        raise InputError(f"{where}: is there {len(members)} times; keep one")
+        raise InputError(f"{where}: occurs {len(members)} times; keep one")
     member = members[0]
     if member.flag_bits & 1:
         raise InputError(f"{where}: is encrypted; save it without a password")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{where}: is packed in a way that NumPy doesn't; use numpy.savez")
+        raise InputError(f"{where}: has an unsupported compression; save it with numpy.savez")
     max_size = min(member.file_size, member.compress_size * DEFLATE_LIMIT)
     with archive.open(member) as file:
         return read_array(file, max_size, where)
@@ -103,7 +103,7 @@ def read_array(file: IO[bytes], size: int, where: str) -> HostArray:
     """The array of an open .npy file of at most `size` bytes.
 
     Nothing is allocated before the header has been checked. Raises InputError, starting with
-    `where`, if header and size disagree or the file is cut.
+    `where`, if header and size disagree or the file is truncated.
     """
     shape, fortran, dtype = _header(file, size, where)
     body = read_bytes(file, math.prod(shape) * dtype.itemsize, where)
@@ -111,7 +111,7 @@ def read_array(file: IO[bytes], size: int, where: str) -> HostArray:
 
 
 def map_array(path: Path) -> HostArray:
-    """The array of an .npy file, memory-mapped: only what is used is ever read.
+    """The array of an .npy file, memory-mapped: rows are read from the disk when needed.
 
     Raises InputError as read_array() does, and if the file can't be opened.
     """
@@ -166,7 +166,7 @@ def _header(file: IO[bytes], size: int, where: str) -> tuple[tuple[int, ...], bo
     promised = math.prod(shape) * dtype.itemsize
     if promised > size:
         raise InputError(
-            f"{where}: its header promises {promised} bytes, {size} are there; "
-            "the file is cut, get it again"
+            f"{where}: its header promises {promised} bytes, but the file holds at most {size}; "
+            "it is truncated, get it again"
         )
     return shape, fortran, dtype

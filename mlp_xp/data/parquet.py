@@ -27,7 +27,7 @@ def read_blocks(
     text_column: int | None,
     encode: Callable[[str], float],
 ) -> Iterator[NDArray[np.float64]]:
-    """The rows in blocks (B, all columns), in which only `columns` are filled; see csv.read_blocks.
+    """The rows in blocks (B, all columns), with zeros outside `columns`; see csv.read_blocks.
 
     Raises InputError, naming the column, for a type that isn't a number, a missing value, NaN and
     infinity.
@@ -37,8 +37,8 @@ def read_blocks(
         kind = str(file.schema_arrow.types[i])
         if i != text_column and not kind.startswith(NUMBER_TYPES):
             raise InputError(
-                f"{path}: column {names[i]!r} is of type {kind[:40]}; leave it out, or put "
-                "numbers in its place"
+                f"{path}: column {names[i]!r} is of type {kind[:40]}; leave it out, or "
+                "replace it with numbers"
             )
     check_memory(8 * file.metadata.num_rows * len(names), str(path))
     done = 0
@@ -59,7 +59,7 @@ def read_blocks(
 
 def _column(column: Any, encode: Callable[[str], float] | None, place: str) -> Any:
     if column.null_count:
-        raise InputError(f"{place} nothing is there in {column.null_count} of them; fill it in")
+        raise InputError(f"{place} missing values ({column.null_count}); fill them in")
     if encode is None:
         values = column.to_numpy(zero_copy_only=False)
     else:

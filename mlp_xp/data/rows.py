@@ -1,4 +1,4 @@
-"""Rows to predict from: tables, arrays, and pictures of digits."""
+"""Rows to predict from: tables, arrays, and images of digits."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def read_rows(path: str | Path, n_inputs: int, label: str | None = None) -> Host
     """The rows of one file, (N, n_inputs) uint8, float32 or float64, checked.
 
     An .npy file, which is mapped; an .npz file with one array, or one called x or x_test; a .csv,
-    .tsv or .parquet table, without its label; or a .png picture, see read_png(). An array whose
-    values are those of a single row may have any shape. label: a column of a table to leave out,
+    .tsv or .parquet table, without its label; or a .png picture, see read_png(). An array that
+    holds a single row may have any shape. label: a column of a table to leave out,
     or several with commas between them.
 
     Raises InputError, with the file and the remedy, if it can't be read, if its rows aren't of
@@ -78,10 +78,10 @@ def read_png(path: Path, n_inputs: int) -> NDArray[np.uint8]:
         raise InputError(f"{path}: reading PNG needs Pillow: pip install 'mlp_xp[png]'") from error
     side = math.isqrt(n_inputs)
     if side * side != n_inputs:
-        raise InputError(f"{path}: the model's {n_inputs} inputs are no square picture")
+        raise InputError(f"{path}: the model's {n_inputs} inputs don't form a square picture")
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            image.verify()  # the checksums, which convert() doesn't look at
+            image.verify()  # the checksums, which convert() ignores
         with warnings.catch_warnings(action="error"), Image.open(path, formats=["PNG"]) as image:
             if image.mode.startswith("I"):
                 raise InputError(f"{path}: has 16 bits a pixel; save it with 8")

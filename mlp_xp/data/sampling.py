@@ -1,4 +1,4 @@
-"""What is derived from the training rows, on the host, before training begins."""
+"""Validation split, weights and standardization, computed on the host before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where data comes from: `load_data()` reads every format into the same checked arrays."""
+"""Where data comes from: load_data() reads every format into a checked Dataset."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def load_data(
     source may be
 
     - an .npz file with the arrays x_train, y_train, x_test, y_test (Keras' layout; the test set is
-      optional) or X and y; or a folder of .npy files with these names. The latter are mapped, not
-      read, so training works on more data than fits into memory
+      optional) or X and y; or a folder of .npy files with these names. A folder's files are mapped,
+      not read, so they may be larger than memory
     - a folder of four IDX files, plain or .gz, named like MNIST's: Fashion-MNIST, KMNIST, EMNIST
     - a table with named columns, .csv, .tsv or .parquet (which needs pyarrow), or a folder with
       train and test tables. `label` names the column with the labels, by default the last; all
@@ -77,7 +77,7 @@ def _load_arrays(path: Path) -> RawData:
     if path.suffix.lower() == ".npz":
         return npz.load(path)
     if path.suffix.lower() == ".npy":
-        raise InputError(f"{path}: one array is no data set; give the folder with X.npy and y.npy")
+        raise InputError(f"{path}: one array is not a data set; give a folder with X.npy and y.npy")
     raise InputError(
         f"{path}: not a data set; use .npz, .csv, .tsv or .parquet, or a folder of IDX or .npy"
     )

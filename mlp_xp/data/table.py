@@ -1,4 +1,4 @@
-"""Tables with named columns, whatever their format: features, and what is to be predicted."""
+"""Tables with named columns, in any format: features, and the labels to predict."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load(
     if test is None:
         return RawData((X, y), None, names)
     if _header(test) != _header(train):
-        raise InputError(f"{test}: its columns differ from those of {train.name}; give both alike")
+        raise InputError(f"{test}: its columns differ from {train.name}'s; give both the same")
     X_test, y_test, _ = _read_labeled(test, label, names, single_label=single_label)
     return RawData((X, y), (X_test, y_test), names)
 
@@ -56,7 +56,7 @@ def read_features(path: Path, label: str | None = None) -> NDArray[np.floating]:
     header = _header(path)
     labels = [] if label is None else _find_columns(header, label, path)
     features = [i for i in range(len(header)) if i not in labels]
-    # A single label may be text, or missing: it isn't used.
+    # The label column isn't used, so its values may be text or missing.
     text_column = labels[0] if len(labels) == 1 else None
     return _read_columns(path, header, features, text_column, lambda _: 0)[:, features]
 
@@ -89,7 +89,7 @@ def _read_labeled(
     unknown = codes.keys() - set(names)
     if unknown:
         raise InputError(
-            f"{where} holds the class {min(unknown)[:40]!r}, which training didn't have "
+            f"{where} holds the class {min(unknown)[:40]!r}, which is not in training "
             f"({', '.join(names[:8])}{', ...' if names[8:] else ''}); leave its rows out"
         )
     position = {name: k for k, name in enumerate(names)}
@@ -105,7 +105,7 @@ def _label_columns(
     *,
     single_label: bool,
 ) -> list[int]:
-    """Which columns are labels: those of the name, or a model's outputs, or the last one."""
+    """Which columns are labels: those that `label` names, else a model's outputs, else the last."""
     if len(header) < 2:
         raise InputError(
             f"{path}: has the one column {header[0][:40]!r}; it needs features and a label, "
@@ -135,7 +135,7 @@ def _sorted_names(codes: _ClassCodes, where: str) -> tuple[str, ...]:
     fraction = next((name for name, value in values.items() if not value.is_integer()), None)
     if fraction is not None:
         raise InputError(
-            f"{where} holds {fraction[:40]}, a number and no class; name the label's column with "
+            f"{where} holds {fraction[:40]}, a number, not a class; name the label's column with "
             "--label, or train with --objective regression"
         )
     return tuple(sorted(codes, key=lambda name: (values[name], name)))

@@ -33,7 +33,7 @@ class Device(ABC):
 
     @abstractmethod
     def to_device(self, array: Any) -> Array:
-        """The array on the device: a copy of a host array, or the array itself if it is there."""
+        """A copy of a host array on the device, or the array itself if it is already there."""
 
     @abstractmethod
     def to_host(self, array: Array) -> HostArray:
@@ -94,7 +94,7 @@ class CUDA(Device):
         super().__init__(requested)
 
     def to_device(self, array: Any) -> Array:
-        """A copy on the GPU, or the array itself if it is there."""
+        """A copy on the GPU, or the array itself if it is already there."""
         return self.xp.asarray(array)
 
     def to_host(self, array: Array) -> HostArray:

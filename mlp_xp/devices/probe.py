@@ -43,8 +43,8 @@ def probe(index: int) -> Iterator[tuple[str, str]]:
     """Test a CUDA device, up to running a kernel and a matrix product, and make it the current one.
 
     Yields the name of each step that passes and what it found. Raises DeviceUnavailable at the
-    first step that fails. Asking the driver how many GPUs there are wouldn't be enough: a kernel
-    needs the libraries and headers as well.
+    first step that fails. Counting GPUs wouldn't be enough: a kernel needs the libraries and
+    headers as well.
     """
     cp = _import_cupy()
     yield "CuPy", f"{cp.__version__}, for CUDA {_major(cp)}"

@@ -26,9 +26,9 @@ from mlp_xp.training import Config, train
 PARITY: dict[str, Any] = {"hidden": (128, 64), "batch_size": 32, "epochs": 4, "lr": 0.1}
 PARITY_ROWS = 160
 SPEED_BATCHES = (1, 32, 1024)
-SPEED_SECONDS = 0.1  # an epoch this long is long enough to measure
+SPEED_SECONDS = 0.1  # long enough an epoch to measure
 
-# The environment variables that change how things run begin with these.
+# Prefixes of the environment variables that change how things run.
 VARIABLES = ("CUDA_", "CUPY_", "MLP_XP_", "OPENBLAS_", "OMP_NUM_", "MKL_NUM_", "NVIDIA_VISIBLE_")
 
 

@@ -1,4 +1,4 @@
-"""From rows as a data set holds them to the numbers that the first layer reads."""
+"""From the rows of a data set to the numbers that the first layer reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mlp_xp.types import Array, Namespace
 
 
 def scale_inputs(xp: Namespace, X: Array, dtype: str, out: Array | None = None) -> Array:
-    """Bytes become byte / 255, rounded to float32 as in the notebook; other numbers stay.
+    """Bytes become byte / 255, rounded to float32 as in the notebook; other values are unchanged.
 
     X (B, n) uint8 or float. Returns (B, n) in dtype: `out`, a new array, or X if nothing changes.
     """

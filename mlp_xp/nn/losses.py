@@ -1,4 +1,4 @@
-"""What a network's outputs stand for: objectives, each a loss beside its gradient, and its targets.
+"""Objectives: what a network's outputs stand for, with each loss beside its gradient.
 
 Shapes: B rows in a batch, N in a data set, K outputs. To add an objective, derive from the class
 whose targets it shares, write `loss` or `predict`, and register the class:
@@ -48,31 +48,31 @@ class Objective(ABC):
     """The loss and its gradient, what the logits predict, and which targets can be learned."""
 
     single_label: ClassVar[bool] = False
-    """True: y is (N,), the class of each row, from 0. False: y is (N, K), a column an output."""
+    """True: y is (N,), the class of each row, from 0. False: y is (N, K), a column per output."""
     valid_targets: ClassVar[str] = "finite numbers"
-    """What is_valid() accepts, in words."""
+    """What is_valid() accepts, for error messages."""
 
     @abstractmethod
     def loss(self, xp: Namespace, logits: Array, y: Array, weights: Array | None = None) -> Loss:
         """The mean loss and its gradient, on the device and in the dtype of logits (B, K).
 
-        y (B,) or (B, K), any dtype; weights (B,) in the dtype of logits, None for 1. The loss is no
-        Python float: reading it would wait for the GPU.
+        y (B,) or (B, K), any dtype; weights (B,) in the dtype of logits, None for 1. The loss stays
+        an array: reading it would wait for the GPU.
         """
 
     @abstractmethod
     def predict(self, xp: Namespace, logits: Array) -> Array:
-        """What logits (B, K) say, (B, K): probabilities, or the numbers themselves."""
+        """The prediction from logits (B, K), (B, K): probabilities, or the numbers themselves."""
 
     def decide(self, logits: HostArray) -> HostArray | None:
-        """The answers that logits (B, K) mean, in the shape of y; None if none is simply right.
+        """The classes or labels that logits (B, K) predict, in the shape of y; None for numbers.
 
         Accuracy is the share of them that equal y.
         """
         return None
 
     def predicted_outputs(self, prediction: HostArray) -> list[int] | None:
-        """Which outputs one row (K,) of predict() names; None if it holds numbers."""
+        """The outputs that one row (K,) of predict() selects; None if it holds numbers."""
         return None
 
     def is_valid(self, y: HostArray) -> HostArray:

@@ -1,7 +1,7 @@
 """The network: layers of weights, forward and backward, on one screen.
 
-This is the specification. training/step.py trains by it; for plain SGD with small batches the
-same updates are computed faster by training/windowed/, which a test holds equal to it.
+This is the specification. training/step.py trains with it. For plain SGD, training/windowed/
+computes the same updates faster; a test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Dense:
 class Network:
     """A multi-layer perceptron: Dense layers on a device, with an activation between them.
 
-    activation and objective are keys of ACTIVATIONS and OBJECTIVES. output_names: of the outputs,
-    where the data had names. standardization: each input's mean and standard deviation, (n_in,).
+    activation and objective are keys of ACTIVATIONS and OBJECTIVES. output_names: None if the data
+    had none. standardization: each input's mean and standard deviation, (n_in,), or None.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Network:
     ) -> Network:
         """Weights from N(0, variance) by INITIALIZERS[init], biases zero.
 
-        sizes: (n_in, hidden..., n_out); init: None for the one that suits the activation. All are
-        drawn on the host in float64, so that every device and dtype starts from the same numbers.
-        `"notebook"` draws (n_out, n_in) from NumPy's legacy generator, as it did.
+        sizes: (n_in, hidden..., n_out); init: None for the activation's own. Weights are drawn
+        on the host in float64, so that every device and dtype starts from the same numbers.
+        `"notebook"` draws (n_out, n_in) from NumPy's legacy generator, as the notebook did.
         """
         init = init or ACTIVATIONS[activation].initializer
         legacy, rng = notebook_stream(seed), stream(seed, "weights")
@@ -98,12 +98,12 @@ class Network:
         return [array for layer in self.layers for array in (layer.W, layer.b)]
 
     def standardize(self, mean: HostArray, std: HostArray) -> None:
-        """Have prepare() turn each input x into (x - mean) / std; both (n_in,), on the host."""
+        """Make prepare() turn each input x into (x - mean) / std; both (n_in,), on the host."""
         to_device, dtype = self.device.to_device, self.dtype
         self.standardization = to_device(mean.astype(dtype)), to_device(std.astype(dtype))
 
     def prepare(self, X: Array, out: Array | None = None) -> Array:
-        """Rows (B, n_in) as a data set holds them, turned into what the first layer takes."""
+        """Rows (B, n_in) of a data set, scaled and standardized for the first layer."""
         X = scale_inputs(self.xp, X, str(self.dtype), out)
         if self.standardization is not None:
             mean, std = self.standardization
@@ -166,5 +166,5 @@ class Network:
 
 
 def _masked(A: Array, masks: list[Array] | None, i: int) -> Array:
-    """A * mask[i], of the input of layer i: the first layer's has no mask."""
+    """A * mask[i], where A is the input of layer i; the first layer's has no mask."""
     return A if masks is None or i == 0 else A * masks[i - 1]

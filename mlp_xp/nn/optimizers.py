@@ -16,10 +16,10 @@ from mlp_xp.types import Array, Namespace
 
 
 class Optimizer:
-    """Changes parameters step by step. A constructor's arguments are settings of a run, by name.
+    """Changes parameters step by step. Config fills a constructor's arguments by their names.
 
-    slots: what it remembers of each parameter. `steps`, how many were taken, and `state`, the
-    arrays in each slot, one for each parameter, are all that a run needs to go on to the same bits.
+    slots: the names of the arrays kept for each parameter. `steps`, the number of steps taken, and
+    `state`, those arrays by slot, are all that a bit-for-bit resume needs.
     """
 
     slots: tuple[str, ...] = ()
@@ -29,11 +29,11 @@ class Optimizer:
         self.state: dict[str, list[Array]] = {}
 
     def initialize(self, parameters: Sequence[Array]) -> None:
-        """Make the state for these parameters, all zeros."""
+        """Set the state for these parameters to zeros."""
         self.state = {slot: [0 * array for array in parameters] for slot in self.slots}
 
     def step(self, parameters: Sequence[Array], gradients: Sequence[Array], lr: float) -> None:
-        """Change every parameter in place; the gradients are used up."""
+        """Change every parameter in place; overwrites the gradients."""
         if not self.state:
             self.initialize(parameters)
         self.steps += 1

@@ -1,7 +1,7 @@
 """Every random number of a run comes from here, and from the host.
 
 A stream depends on seed, purpose and place alone, never on what was drawn before or on the device:
-a stopped run finds its orders and masks again, and NumPy and CuPy see the same numbers.
+a resumed run draws the same orders and masks, and NumPy and CuPy see the same numbers.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+from mlp_xp.errors import InputError
+
 
 class Schedule(ABC):
-    """A factor on the learning rate. A constructor's arguments are settings of a run, by name."""
+    """A factor on the learning rate. Config fills a constructor's arguments by their names."""
 
     needs_validation = False
 
@@ -19,15 +21,17 @@ class Schedule(ABC):
     def factor(self, step: int, total: int) -> float:
         """The factor for this step, counted from 0, of `total`."""
 
-    def observe(self, validation_loss: float) -> None:  # noqa: B027  (most take no note)
-        """Take note of the validation loss at the end of an epoch."""
+    def observe(self, validation_loss: float) -> None:  # noqa: B027  (most ignore it)
+        """Called with the validation loss at the end of each epoch."""
 
     def state(self) -> dict[str, float]:
-        """All that it remembers, as plain numbers: its attributes."""
+        """Its attributes, which are plain numbers, for a checkpoint."""
         return dict(vars(self))
 
     def load_state(self, state: Mapping[str, float]) -> None:
-        """Go on from another's state()."""
+        """Go on from another's state(). Raises ValueError if it is of another kind of schedule."""
+        if state.keys() != vars(self).keys():
+            raise ValueError(f"the state has {sorted(state)}, not {sorted(vars(self))}")
         vars(self).update(state)
 
 
@@ -91,16 +95,20 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }  # fmt: skip
 
 
-def learning_rate_factors(
-    schedule: Schedule, steps: range, total: int, warmup: int = 0
+def learning_rates(
+    lr: float, schedule: Schedule, steps: range, total: int, warmup: int = 0
 ) -> list[float]:
-    """The factors at these steps, counted from 0.    Goyal et al. 2017, section 2.2, on warm-up.
+    """The learning rate of each of these steps, counted from 0.
 
-    The first `warmup` steps rise evenly to the schedule's first factor; it takes those left.
+    The first `warmup` steps rise evenly to lr times the schedule's first factor; the schedule takes
+    the others.    Goyal et al. 2017, section 2.2. Raises InputError for a rate below 0, and NaN.
     """
     factor = schedule.factor
-    return [
-        (step + 1) / warmup * factor(0, total) if step < warmup
-        else factor(step - warmup, total - warmup)
+    rates = [
+        lr * factor(0, total) * ((step + 1) / warmup) if step < warmup
+        else lr * factor(step - warmup, total - warmup)
         for step in steps
     ]  # fmt: skip
+    if not min(rates) >= 0:
+        raise InputError(f"{type(schedule).__name__} gives the learning rate {min(rates)}")
+    return rates

@@ -1,4 +1,4 @@
-"""Training, evaluation, and what is kept on disk."""
+"""Training, evaluation, saved models and checkpoints."""
 
 from __future__ import annotations
 

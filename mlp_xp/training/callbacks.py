@@ -1,4 +1,4 @@
-"""What may watch a training, or end it: override what you need."""
+"""Callbacks, which watch a training run and can stop it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Called on the host between steps, where a trainer can be read, saved and stopped.
+    """Called between steps, when a trainer can be read, saved and stopped; override what you need.
 
-    trainer.learning_rate is the one of the last step; trainer.stop() ends the training.
+    trainer.learning_rate is that of the last step; trainer.stop() ends the training.
     """
 
     def on_chunk(self, trainer: Trainer) -> None:
-        """Some steps are done: trainer.rows of this epoch's rows, with mean loss trainer.loss."""
+        """Called after each chunk: trainer.rows of the epoch are done, with mean trainer.loss."""
 
     def on_epoch(self, trainer: Trainer) -> None:
-        """An epoch is over: trainer.history[-1]."""
+        """Called after each epoch, whose figures are trainer.history[-1]."""
 
 
 class Checkpointer(Callback):
-    """Writes a checkpoint every so many seconds, or epochs."""
+    """Writes a checkpoint every `seconds` seconds, or every `epochs` epochs."""
 
     def __init__(self, path: Path, *, seconds: float | None = None, epochs: int | None = None):
         self.path = path
@@ -35,12 +35,12 @@ class Checkpointer(Callback):
         self.last_saved = time.monotonic()
 
     def on_chunk(self, trainer: Trainer) -> None:
-        """Save if it is time."""
+        """Save if a checkpoint is due."""
         if self.seconds is not None and time.monotonic() - self.last_saved >= self.seconds:
             self.save(trainer)
 
     def on_epoch(self, trainer: Trainer) -> None:
-        """Save if it is time."""
+        """Save if a checkpoint is due."""
         if self.epochs is not None and len(trainer.history) % self.epochs == 0:
             self.save(trainer)
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from mlp_xp.training.trainer import Trainer
 
 MODEL = "model.safetensors"
-"""The model's name in a folder."""
-FORMAT = 1
+"""The model's file name in a run's folder."""
+FORMAT = 1  # of the files; other versions are refused
 
 Arrays = dict[str, HostArray]
 
 
 def save_model(network: Network, path: Path | str) -> None:
-    """Write the network's weights, bit for bit, and what its inputs and outputs mean.
+    """Write the network's weights, bit for bit, its architecture, standardization and output names.
 
     Tensors `layer.0.W` (n_in, n_out), `layer.0.b` (n_out,) and so on; `input.mean` and `input.std`
     (n_in,) if it standardizes. Raises InputError if the file can't be written.
@@ -51,8 +51,8 @@ def save_model(network: Network, path: Path | str) -> None:
 def load_model(path: Path | str, device: Device | None = None) -> Network:
     """The network of a file that save_model() wrote, in the dtype that it was saved in.
 
-    A folder stands for the model in it; device: as get_device() picks it if None. Raises InputError
-    for a file that isn't such a model.
+    path may be a run's folder. device: get_device()'s if None. Raises InputError unless the file is
+    a valid model.
     """
     device = device or get_device()
     path = Path(path)
@@ -76,7 +76,7 @@ def _check_model(arrays: Arrays, metadata: dict[str, Any], path: Path) -> None:
     for name, choices in (("activation", ACTIVATIONS), ("objective", OBJECTIVES)):
         if metadata.get(name) not in list(choices):
             raise InputError(
-                f"{path}: not a model: its {name} is {metadata.get(name)!r}, which isn't known here"
+                f"{path}: not a model: its {name} is {metadata.get(name)!r}, which isn't registered"
             )
     inputs = [name for name in ("input.mean", "input.std") if name in arrays]
     count = (len(arrays) - len(inputs)) // 2
@@ -107,7 +107,7 @@ def _check_model(arrays: Arrays, metadata: dict[str, Any], path: Path) -> None:
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
-    """Write all that load_checkpoint() needs to go on to the same bits. Call it between chunks."""
+    """Write all that a bit-for-bit resume needs, for load_checkpoint(). Call it between chunks."""
     metadata = {
         "config": trainer.config.to_dict(),
         "data": trainer.fingerprint,
@@ -116,6 +116,7 @@ def save_checkpoint(trainer: Trainer, path: Path) -> None:
         "rows": trainer.rows,
         "loss_sum": trainer.loss_sum,
         "seconds": trainer.seconds,
+        "learning_rate": trainer.learning_rate,
         "steps": trainer.optimizer.steps,
         "schedule": trainer.schedule.state(),
         "best_epoch": trainer.early_stopping.best_epoch,
@@ -129,8 +130,8 @@ def save_checkpoint(trainer: Trainer, path: Path) -> None:
 def load_checkpoint(trainer: Trainer, path: Path) -> str:
     """Bring a new trainer to where save_checkpoint() left another; returns that one's device.
 
-    Raises InputError, with the difference named, if that was another run: other settings, other
-    data or other layers.
+    Raises InputError, naming the difference, if settings, data or layers differ, or if the file
+    is damaged.
     """
     arrays, metadata = _read(path, "checkpoint")
     try:
@@ -140,11 +141,11 @@ def load_checkpoint(trainer: Trainer, path: Path) -> str:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: damaged checkpoint ({error!r}); start the run anew") from error
+        raise InputError(f"{path}: damaged checkpoint ({error!r}); start a new run") from error
 
 
 def _state(trainer: Trainer) -> dict[str, Array]:
-    """Every array that changes in a training, by its name in a checkpoint."""
+    """Every array that training changes, by its name in a checkpoint."""
     groups = {
         "network": trainer.network.parameters(),
         "best": trainer.early_stopping.best_weights,
@@ -158,7 +159,7 @@ def _check_same_run(trainer: Trainer, metadata: Mapping[str, Any]) -> None:
         if metadata["config"].get(name) != value:
             raise InputError(
                 f"the checkpoint has {name} {metadata['config'].get(name)!r}, "
-                f"the run {value!r}: it can't go on with another"
+                f"the run {value!r}; resume with the same settings"
             )
     if metadata["data"] != trainer.fingerprint:
         raise InputError(
@@ -177,13 +178,13 @@ def _restore(trainer: Trainer, arrays: Arrays, metadata: Mapping[str, Any]) -> N
     trainer.schedule.load_state(metadata["schedule"])
     trainer.history = [Epoch(*epoch) for epoch in metadata["history"]]
     trainer.rows, trainer.loss_sum = metadata["rows"], metadata["loss_sum"]
-    trainer.seconds = metadata["seconds"]
+    trainer.seconds, trainer.learning_rate = metadata["seconds"], metadata["learning_rate"]
 
 
 def restore_arrays(
     state: Mapping[str, Array], saved: Mapping[str, HostArray], device: Device
 ) -> None:
-    """Copy every saved array into the one of its name on the device.
+    """Copy every saved array into the array with the same name on the device.
 
     Raises InputError, before anything is changed, unless names, shapes and dtypes are the same.
     """
@@ -202,7 +203,7 @@ def restore_arrays(
 def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, Any], kind: str) -> None:
     # One entry: safetensors writes several in no fixed order, and equal runs make equal files.
     header = {"mlp_xp": json.dumps({"format": f"{kind} {FORMAT}", **metadata})}
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_atomic(path, safetensors.numpy.save(contiguous, header))
 
 

@@ -38,17 +38,22 @@ def setting(default: Any, kind: type[Setting], group: str, text: str, **options:
     return field(default=default, metadata={"setting": described})
 
 
+def _takes(component: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(component).parameters
+
+
 @dataclass(frozen=True)
 class Config:
     """All that determines a run, apart from its data and its device. The defaults suit MNIST.
 
-    Raises InputError, naming the field, for a value that can't be.
+    Raises InputError, naming the field, for an invalid value or combination.
     """
 
+    # fmt: off
     hidden: tuple[int, ...] = setting(
-        (256,), Numbers, "network", "widths of the hidden layers, '' for none",
-        whole=True, least=1, example="128 or 512,256", metavar="N,N",
-    )  # fmt: skip
+        (256,), Numbers, "network", "widths of the hidden layers, '' for none", whole=True,
+        least=1, example="128 or 512,256", metavar="N,N"
+    )
     activation: str = setting(
         "relu", Choice, "network", "activation of the hidden layers", names=ACTIVATIONS
     )
@@ -69,81 +74,95 @@ class Config:
         0.0, Number, "optimization", "epochs of rising learning rate at the start"
     )
     lr_factor: float = setting(
-        0.1, Number, "optimization", "factor of the schedules step and plateau", below=1
+        0.1, Number, "optimization", "factor of the schedules step and plateau", below=1,
+        component="schedule"
     )
     lr_patience: int = setting(
-        2, Number, "optimization", "epochs without improvement before plateau cuts", whole=True
+        2, Number, "optimization", "epochs without improvement before plateau cuts lr", whole=True,
+        component="schedule"
     )
-    momentum: float = setting(0.0, Number, "optimization", "momentum of sgd", below=1)
-    nesterov: bool = setting(False, Flag, "optimization", "look ahead with the momentum")
+    momentum: float = setting(
+        0.0, Number, "optimization", "momentum of sgd", below=1, component="optimizer"
+    )
+    nesterov: bool = setting(
+        False, Flag, "optimization", "use Nesterov momentum", component="optimizer"
+    )
     betas: tuple[float, ...] = setting(
-        (0.9, 0.999), Numbers, "optimization", "decay rates of adam's two averages",
-        below=1, count=2, example="0.9,0.999", metavar="X,X",
-    )  # fmt: skip
+        (0.9, 0.999), Numbers, "optimization", "decay rates of adam's two averages", below=1,
+        count=2, example="0.9,0.999", metavar="X,X", component="optimizer"
+    )
     eps: float = setting(
-        1e-8, Number, "optimization", "added to the denominator of adam", least=ABOVE_ZERO
+        1e-8, Number, "optimization", "added to the denominator of adam", least=ABOVE_ZERO,
+        component="optimizer"
     )
     clip_norm: float | None = setting(
-        None,
-        Number,
-        "optimization",
-        "limit on the norm of all gradients together",
-        least=ABOVE_ZERO,
+        None, Number, "optimization", "limit on the norm of all gradients", least=ABOVE_ZERO
     )
     window: int | None = setting(
-        None, Number, "optimization", "batches per update of the first layer; exact",
-        whole=True, least=1, unset="the fastest",
-    )  # fmt: skip
+        None, Number, "optimization", "batches per update of the first layer; exact", whole=True,
+        least=1, unset="the fastest"
+    )
     dropout: float = setting(
         0.0, Number, "regularization", "share of hidden units dropped in each step", below=1
     )
-    weight_decay: float = setting(0.0, Number, "regularization", "pull of the weights toward 0")
+    weight_decay: float = setting(
+        0.0, Number, "regularization", "pull of the weights toward 0", component="optimizer"
+    )
     label_smoothing: float = setting(
-        0.0, Number, "regularization", "share of each label spread over all classes", below=1
+        0.0, Number, "regularization", "share of each label spread over all classes", below=1,
+        component="objective"
     )
     class_weight: str | tuple[float, ...] | None = setting(
         None, ClassWeight, "regularization", "balanced, or a number for each class",
-        example="balanced or 1,2.5", metavar="W,W",
-    )  # fmt: skip
+        example="balanced or 1,2.5", metavar="W,W"
+    )
     validation: float = setting(
         0.0, Number, "regularization", "share of rows to validate on, or a data set", below=1
     )
     patience: int | None = setting(
         None, Number, "regularization", "epochs without improvement before stopping", whole=True,
-        least=1,
-    )  # fmt: skip
+        least=1
+    )
     shuffle: bool = setting(True, Flag, "run", "take rows in a new order each epoch")
     seed: int = setting(
         0, Number, "run", "seed of weights, orders and masks", whole=True, below=2**32
     )
+    # fmt: on
 
     def __post_init__(self) -> None:
-        """Check every field, and then whether they go together."""
+        """Check every field, and then their combination."""
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.check(name, getattr(self, name)))
-        for kind, components in COMPONENTS.items():
-            self._check_component(kind, components)
+        self._check_components()
         if self.class_weight is not None and not OBJECTIVES[self.objective].single_label:
             raise InputError("class_weight needs the objective multiclass")
 
-    def _check_component(self, kind: str, components: Mapping[str, Callable[..., Any]]) -> None:
-        """Raise InputError for a setting that the named component doesn't take, but others do."""
-        takes = {name: inspect.signature(c).parameters for name, c in components.items()}
-        named = getattr(self, kind)
-        for setting in SETTINGS:
-            able = [name for name in components if setting in takes[name]]
-            if able and named not in able and getattr(self, setting) != SETTINGS[setting].default:
-                raise InputError(f"{setting} needs the {kind} {' or '.join(able)}")
-        self.build(components[named])
+    def _check_components(self) -> None:
+        """Raise InputError for a setting of a kind of component that no chosen one takes."""
+        chosen = [components[getattr(self, kind)] for kind, components in COMPONENTS.items()]
+        for name, setting in SETTINGS.items():
+            unused = not any(_takes(component, name) for component in chosen)
+            if setting.component and unused and getattr(self, name) != setting.default:
+                components = COMPONENTS[setting.component].items()
+                able = [choice for choice, component in components if _takes(component, name)]
+                raise InputError(f"{name} needs the {setting.component} {' or '.join(able)}")
+        for component in chosen:
+            self.build(component)
 
     def build(self, component: Callable[..., T]) -> T:
-        """The component with all of its arguments that are settings."""
-        taken = inspect.signature(component).parameters
-        return component(**{name: getattr(self, name) for name in SETTINGS if name in taken})
+        """An instance of the component, its arguments filled from the settings of their names.
+
+        Raises InputError for an argument that isn't a setting and has no default.
+        """
+        parameters = inspect.signature(component).parameters
+        for name, parameter in parameters.items():
+            if name not in SETTINGS and parameter.default is parameter.empty:
+                raise InputError(f"{component.__name__} takes {name}, which is no setting")
+        return component(**{name: getattr(self, name) for name in SETTINGS if name in parameters})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """The Config with these fields; what isn't named keeps its default."""
+        """The Config with these fields; the others keep their defaults."""
         unknown = values.keys() - SETTINGS.keys()
         if unknown:
             raise InputError(f"unknown setting {', '.join(sorted(unknown))} in the configuration")
@@ -161,7 +180,7 @@ SETTINGS: dict[str, Setting] = {field.name: field.metadata["setting"] for field 
 """From a field of Config to its type, range, default and help: options and checks follow."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # The notebook that this project began as: its losses and its 97.08 %, to the last digit.
+    # Reproduces the notebook that this project began as: its losses and its 97.08 %.
     "notebook": Config(
         hidden=(128,),
         init="notebook",

@@ -1,4 +1,4 @@
-"""When to stop because validation no longer improves, and the weights to go back to."""
+"""Early stopping: when to stop a training run, and which weights to restore."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlp_xp.types import Array
 class EarlyStopping:
     """Remembers the epoch with the lowest validation loss, and its weights.
 
-    patience: epochs without a lower loss after which a training stops; None: it never does.
+    patience: epochs without a lower loss after which to stop; None: never stop.
     best_epoch counts from 1, and is 0 before the first.
     """
 
@@ -21,7 +21,7 @@ class EarlyStopping:
         self.best_weights: list[Array] = []
 
     def observe(self, epoch: int, loss: float, parameters: Sequence[Array]) -> None:
-        """Take note of an epoch's validation loss, and copy the parameters if it is the lowest."""
+        """Record an epoch's validation loss, and copy the parameters if it is the lowest."""
         if loss < self.best_loss:
             self.best_epoch, self.best_loss = epoch, loss
             self.best_weights = [array.copy() for array in parameters]
@@ -35,7 +35,7 @@ class EarlyStopping:
         )
 
     def restore(self, parameters: Sequence[Array]) -> None:
-        """Copy the best weights into the parameters, if there is a patience and an epoch."""
+        """Copy the best weights, if any, into the parameters; does nothing without a patience."""
         if self.patience is not None and self.best_weights:
             for parameter, best in zip(parameters, self.best_weights, strict=True):
                 parameter[...] = best

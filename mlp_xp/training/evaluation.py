@@ -1,4 +1,4 @@
-"""How good a network is, and what it says of rows that it hasn't seen."""
+"""Evaluation and prediction with a trained network."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mlp_xp.errors import InputError
 from mlp_xp.nn.network import Network
 from mlp_xp.types import Array, HostArray
 
-BATCH_ROWS = 512  # what lies between two layers then stays in the cache
+BATCH_ROWS = 512  # few enough that activations stay in the cache
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss over the rows, in nats, or in squared units for numbers.
+    """loss: the mean over the rows, in nats, or in squared units for regression.
 
-    accuracy, from 0 to 1: the share of rows whose largest probability is the label's; of labels
-    whose probability is on the right side of 1/2, where there are K of them; None for numbers.
-    confusion (K, K) int64: true by predicted class, None unless a row has one class.
+    accuracy, from 0 to 1: the share of correct classes or labels, as Objective.decide() decides
+    them; None for regression. confusion (K, K) int64: true by predicted class; None unless each
+    row has one class.
     """
 
     loss: float
@@ -31,10 +31,10 @@ class Evaluation:
 
 
 def predict(network: Network, X: HostArray) -> NDArray[np.floating]:
-    """What the network says of each row of X (N, n), on the host: (N, K).
+    """The network's prediction for each row of X (N, n), on the host: (N, K).
 
-    The probability of each class, which add up to 1; of each label; or the numbers. X as a data
-    set holds it. Raises InputError for no rows, or rows of another length than the network's.
+    Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. X: as
+    a Split holds it. Raises InputError for no rows, or rows of the wrong length.
     """
     if len(X) == 0:
         raise InputError("there are no rows to predict")
@@ -74,11 +74,11 @@ def evaluate(network: Network, split: Split) -> Evaluation:
 
 
 def _check_targets(network: Network, y: HostArray) -> None:
-    """Raise InputError unless these are targets of the network's kind and number."""
+    """Raise InputError unless the targets fit the network's objective and outputs."""
     n_outputs, single = network.sizes[-1], network.objective.single_label
     if single != (y.ndim == 1):
         wanted = "one class a row" if single else f"{n_outputs} columns"
-        raise InputError(f"the network was trained for {wanted}, the data's targets are others")
+        raise InputError(f"the network was trained for {wanted}, but the data's targets differ")
     if single and y.max() >= n_outputs:
         raise InputError(
             f"the data has a label {y.max()}, the network knows classes 0 to {n_outputs - 1}"
@@ -89,13 +89,13 @@ def _check_targets(network: Network, y: HostArray) -> None:
 
 def _forward(network: Network) -> Callable[[HostArray], Array]:
     """A function from rows on the host, at most BATCH_ROWS of them, to their logits (B, K)."""
-    # Bytes become numbers in an array that is made once: a new one costs as much as the filling.
-    space: list[Array] = []
+    # Reused, because allocating a new array takes as long as filling it.
+    buffer: list[Array] = []
 
     def forward(X: HostArray) -> Array:
-        if not space:
-            space.append(network.xp.empty((BATCH_ROWS, X.shape[1]), dtype=network.dtype))
+        if not buffer:
+            buffer.append(network.xp.empty((BATCH_ROWS, X.shape[1]), dtype=network.dtype))
         batch = network.device.to_device(X)
-        return network.logits(network.prepare(batch, space[0][: len(batch)]))
+        return network.logits(network.prepare(batch, buffer[0][: len(batch)]))
 
     return forward

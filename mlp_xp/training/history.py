@@ -1,4 +1,4 @@
-"""What a training leaves beside its network: the figures of each epoch."""
+"""The result of a training run: the network, and the figures of each epoch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mlp_xp.nn import Network
 
 
 class Epoch(NamedTuple):
-    """One epoch's figures: its number from 1, losses in nats or squared units, its own time.
+    """One epoch's figures: its number from 1, its losses in nats or squared units, its time.
 
-    The training loss is the mean of each batch's loss before that batch's update. Seconds are of
-    the training alone, without evaluation.
+    loss is the mean over the training rows, each before its own update. seconds is the time of the
+    training alone, without evaluation and callbacks.
     """
 
     epoch: int

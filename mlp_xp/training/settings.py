@@ -11,12 +11,12 @@ from typing import Any
 from mlp_xp.errors import InputError
 
 ABOVE_ZERO = math.ulp(0)
-"""As `least`, for a range without 0."""
+"""The smallest positive float: as `least`, it excludes 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One setting of a run. default None means "not set", which the help page calls `unset`."""
+    """One setting of a run. `unset` is how the help page shows a default of None."""
 
     help: str
     group: str
@@ -24,10 +24,12 @@ class Setting:
     default: Any = None
     unset: str = "none"
     metavar: str | None = None
+    component: str | None = None
+    """The setting whose choice takes this one as an argument: objective, optimizer or schedule."""
 
     @property
     def choices(self) -> list[str] | None:
-        """The values that are allowed at this moment, if they can be listed."""
+        """The allowed values, if they can be listed."""
         return None
 
     @property
@@ -37,13 +39,13 @@ class Setting:
 
     @property
     def shown_default(self) -> str:
-        """The default as the command line would have it."""
+        """The default as it would be written on the command line."""
         if isinstance(self.default, tuple):
             return ",".join(map(str, self.default))
         return self.unset if self.default is None else str(self.default)
 
     def check(self, name: str, value: Any) -> Any:
-        """The value as a run uses it. Raises InputError, naming the setting, if it can't be."""
+        """The validated value. Raises InputError, naming the setting, if it is invalid."""
         return value
 
     def parse(self, text: str) -> Any:
@@ -69,7 +71,7 @@ class Flag(Setting):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Setting):
-    """One of some names. They are read from `names` at each use, so that users can add to it."""
+    """One of `names`, which is read at each use, so that users can add to it."""
 
     names: Collection[str]
 
@@ -89,7 +91,7 @@ class Choice(Setting):
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Setting):
-    """A number from `least` to `below`: any, or a whole one."""
+    """A number from `least`, and less than `below`; an integer if `whole`."""
 
     whole: bool = False
     least: float = 0
@@ -100,7 +102,7 @@ class Number(Setting):
         if value is None and self.default is None:
             return None
         fits = type(value) is int or (type(value) is float and not self.whole)
-        most = 2**53 if self.whole else sys.float_info.max  # JSON's integers have no end
+        most = 2**53 if self.whole else sys.float_info.max  # JSON's integers are unbounded
         if fits and self.least <= value < self.below and value <= most:
             return value
         what = "a whole number" if self.whole else "a number"
@@ -109,7 +111,7 @@ class Number(Setting):
         raise InputError(f"{name} is {value!r}; it must be {what} {low}{high}")
 
     def parse(self, text: str) -> Any:
-        """As Python writes numbers."""
+        """A number as Python writes it."""
         number = int if self.whole else float
         try:
             return number(text)
@@ -119,7 +121,7 @@ class Number(Setting):
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers(Number):
-    """A list of such numbers; `count` says how many if that is fixed, `example` shows one."""
+    """A list of such numbers. count: how many, None for any; example: for error messages."""
 
     example: str
     count: int | None = None
@@ -133,12 +135,12 @@ class Numbers(Number):
         return tuple(super(Numbers, self).check(name, number) for number in value)
 
     def parse(self, text: str) -> Any:
-        """With commas between; an empty text is an empty list."""
+        """Numbers separated by commas; an empty text is an empty list."""
         number = int if self.whole else float
         try:
             return [number(part) for part in text.split(",")] if text.strip() else []
         except ValueError:
-            raise ValueError(f"'{text}' is no list of numbers; write {self.example}") from None
+            raise ValueError(f"'{text}' is not a list of numbers; write {self.example}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,5 +152,5 @@ class ClassWeight(Numbers):
         return value if value in (None, "balanced") else super().check(name, value)
 
     def parse(self, text: str) -> Any:
-        """`balanced`, or numbers with commas between."""
+        """`balanced`, or numbers separated by commas."""
         return text if text == "balanced" else super().parse(text)

@@ -1,4 +1,4 @@
-"""What a training is made of, from its data and settings, and whether these go together."""
+"""Builds what a Trainer needs from data and settings, and checks that they fit together."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mlp_xp.training.windowed import windowed_step
 
 
 def check_data(data: Dataset, validation: Split | None, config: Config, schedule: Schedule) -> None:
-    """Raise InputError for labels that are all the same, and for a validation set that is missing.
+    """Raise InputError for labels that are all the same, and for a missing validation set.
 
-    validation: what train_validation_split() made.
+    validation: as train_validation_split() returns it.
     """
     y = data.train.y[data.train.index()]
     if OBJECTIVES[data.objective].single_label and y.min() == y.max():
@@ -29,7 +29,7 @@ def check_data(data: Dataset, validation: Split | None, config: Config, schedule
 def new_network(data: Dataset, train: Split, config: Config, device: Device) -> Network:
     """The network that the settings describe, with its initial weights, for this data.
 
-    train: the rows that train, by which the inputs are standardized if the settings say so.
+    train: the rows whose mean and deviation standardize the inputs, if the settings say so.
     """
     network = Network.initialize(
         device,
@@ -63,10 +63,9 @@ def check_network(network: Network, data: Dataset) -> None:
 def new_train_step(
     network: Network, optimizer: Optimizer, config: Config, *, weighted: bool
 ) -> TrainStep:
-    """The windowed step where it computes what the settings ask for and is faster, else the plain.
+    """The windowed step where it supports the settings and is faster, else PlainStep.
 
-    weighted: whether rows weigh differently in the loss. Raises InputError for a window that can't
-    be had.
+    weighted: whether rows have weights in the loss. Raises InputError as windowed_step() does.
     """
     objective = config.build(OBJECTIVES[network.objective_name])
     windowed = windowed_step(network, objective, optimizer, config, weighted=weighted)

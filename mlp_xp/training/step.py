@@ -1,7 +1,7 @@
 """The training step, as every textbook has it: forward, loss, backward, update.
 
-Every optimizer, objective and option takes this one. Plain SGD with small batches, which is the
-default, takes training/windowed/ instead: the same updates, computed faster.
+It supports every optimizer, objective and option. Plain SGD on classes, which is the default, uses
+training/windowed/ instead: the same updates, computed faster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TrainStep(Protocol):
     """Takes the steps of one chunk of rows, one for each learning rate, and changes the network."""
 
     keeps_blas_threads: bool
-    """Whether the products are so large, and left to BLAS alone, that its threads pay."""
+    """Whether BLAS should keep its threads: products are large, and nothing else splits them."""
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; rng draws the chunk's dropout masks.

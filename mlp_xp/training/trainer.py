@@ -16,7 +16,7 @@ from mlp_xp.devices.blas import one_blas_thread
 from mlp_xp.errors import InputError
 from mlp_xp.nn import OPTIMIZERS, SCHEDULES, Network
 from mlp_xp.nn.rng import stream
-from mlp_xp.nn.schedules import learning_rate_factors
+from mlp_xp.nn.schedules import learning_rates
 from mlp_xp.training.config import Config
 from mlp_xp.training.early_stopping import EarlyStopping
 from mlp_xp.training.evaluation import evaluate
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from mlp_xp.training.callbacks import Callback
 
 CHUNK_ROWS = 2048
-"""Rows between two moments at which a training can be watched, saved and stopped."""
+"""Rows between two calls of callbacks: few enough to stop at once, too many to slow training."""
 
 
 class Trainer:
-    """A training: its settings, and all that changes while it goes on.
+    """A training run: its settings, and all state that changes during it.
 
-    history: the epochs that are over. Of the one under way, `rows` rows are done, and their losses
-    add up to loss_sum; learning_rate is the last step's. device_memory: see DataLoader.
+    history: the finished epochs. In the current one, `rows` rows are done, and their losses add up
+    to loss_sum; learning_rate is the last step's. device_memory: see DataLoader.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """The number, from 1, of the epoch under way."""
+        """The number, from 1, of the current epoch."""
         return len(self.history) + 1
 
     @property
@@ -89,24 +89,25 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """All epochs are over, or validation has not improved for config.patience of them."""
+        """Whether all epochs are done, or the last config.patience of them didn't improve."""
         done = len(self.history)
         return done >= self.config.epochs or self.early_stopping.is_due(done)
 
     def stop(self) -> None:
-        """Have fit() take no further step and return; called again, it goes on. For callbacks."""
+        """Make fit() return once the callbacks have run; a later fit() continues."""
         self._stopped = True
 
     def fit(self, callbacks: Sequence[Callback] = ()) -> TrainingResult:
-        """Train to the end, from wherever it stands; with patience, to the best weights.
+        """Train from the current state to the end; with patience, then restore the best weights.
 
-        Raises InputError if the loss stops being a finite number.
+        Raises InputError if the loss stops being finite.
         """
         self._stopped = False
         with one_blas_thread(unless=self.train_step.keeps_blas_threads):
             while not (self.finished or self._stopped):
                 self._fit_epoch(callbacks)
-        self.early_stopping.restore(self.network.parameters())
+        if self.finished:
+            self.early_stopping.restore(self.network.parameters())
         return TrainingResult(self.network, self.history)
 
     def _fit_epoch(self, callbacks: Sequence[Callback]) -> None:
@@ -139,15 +140,14 @@ class Trainer:
         self.learning_rate = lrs[-1]
 
     def _learning_rates(self, rows: int) -> list[float]:
-        """The learning rate of each step that the epoch's next `rows` rows make."""
+        """The learning rate of each step on the epoch's next `rows` rows."""
         batch_size, n_epochs = self.config.batch_size, self.config.epochs
         steps_an_epoch = math.ceil(self.n_rows / batch_size)
         total = steps_an_epoch * n_epochs
         first = len(self.history) * steps_an_epoch + self.rows // batch_size
         steps = range(first, first + math.ceil(rows / batch_size))
         warmup = min(round(self.config.warmup * steps_an_epoch), total)
-        factors = learning_rate_factors(self.schedule, steps, total, warmup)
-        return [self.config.lr * factor for factor in factors]
+        return learning_rates(self.config.lr, self.schedule, steps, total, warmup)
 
     def _end_epoch(self) -> None:
         speed = self.n_rows / self.seconds
@@ -170,7 +170,7 @@ def train(
 ) -> TrainingResult:
     """Train a new network, or the one given, on data.train; see Trainer.
 
-    None stands for the default settings, and for get_device(). Raises InputError if data and
-    settings don't go together, or if the loss stops being a finite number.
+    None stands for the default settings, and for the network's device or get_device(). Raises
+    InputError if data and settings don't fit together, or if the loss stops being finite.
     """
     return Trainer(data, config, device, network).fit(callbacks)

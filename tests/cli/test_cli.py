@@ -271,7 +271,7 @@ def test_predict_reads_arrays_and_pictures(place):
     ("arguments", "words"),
     [
         (["train", "--data", "absent.npz"], "absent.npz: no such file"),
-        (["train", "--hidden", "a,b"], "'a,b' is no list of numbers; write 128 or 512,256"),
+        (["train", "--hidden", "a,b"], "'a,b' is not a list of numbers; write 128 or 512,256"),
         (["train", "--epochs", "0"], "epochs is 0"),
         (["train", "--epochs", "many"], "invalid int value"),
         (["train", "--preset", "notebook", "--config", "run/config.json"], "exclude each other"),
@@ -307,7 +307,7 @@ def test_version_and_help(place):
 
 
 @pytest.mark.parametrize("command", ["evaluate run --data bars.npz", "train --help"])
-def test_a_reader_that_goes_away_is_no_error(command, place):
+def test_a_reader_that_goes_away_is_not_an_error(command, place):
     done = subprocess.run(
         f'"{sys.executable}" -m mlp_xp {command} | true',
         shell=True, cwd=place, capture_output=True, text=True, check=False,

@@ -70,7 +70,7 @@ def test_amounts_of_memory(text, size):
 @pytest.mark.parametrize(
     "text", ["", "G", "0", "0.5", "-1G", "2GB", "1e9", "nan", "٣", "2 G", "1.G"]
 )
-def test_what_is_no_amount_of_memory(text):
+def test_invalid_amounts_of_memory(text):
     with pytest.raises(InputError, match="write it like 500M or 2G"):
         parse_bytes(text)
 
@@ -89,7 +89,7 @@ def test_intervals(text, interval):
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1.5m", "1d", "s", "9999999999", "5 m"])
-def test_what_is_no_interval(text):
+def test_invalid_intervals(text):
     with pytest.raises(InputError, match="is not an interval; write 30s, 5m or 2"):
         parse_interval(text)
 

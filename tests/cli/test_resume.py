@@ -48,7 +48,7 @@ SETTINGS = {
 
 
 class StopAfter(Callback):
-    """Saves and raises at the n-th moment at which a training can be stopped."""
+    """Saves and raises at the n-th chunk."""
 
     def __init__(self, moments: int, path: Path):
         self.left = moments
@@ -101,7 +101,7 @@ def test_another_run_is_refused_with_the_difference_named(device: Device, data, 
         load_checkpoint(Trainer(other, config, device), path)
 
 
-# What follows runs in processes, as users do.
+# The tests below run processes, as users do.
 
 
 def start(*arguments: object, folder: Path, **options: object) -> subprocess.Popen[str]:
@@ -137,7 +137,7 @@ def records(run: Path, kind: str) -> list[dict]:
 
 
 def stop_and_resume(place: Path, name: str, signum: int, share: float) -> bool:
-    """Send a signal when about a share of the run is over; returns whether it came in time.
+    """Send a signal after about this share of the run; returns whether it came in time.
 
     The run is then resumed to its end, where it must be equal to `whole`.
     """

@@ -113,7 +113,7 @@ def test_rewinding_keeps_the_first_epochs_and_every_start(folder):
     folder.log("resume")
     folder.log("test", accuracy=0.5)
     with folder.metrics.open("a") as file:
-        file.write('[1]\n"text"\nnot JSON\n{"record": "epoch", "epoch": 1')  # cut by a kill
+        file.write('[1]\n"text"\nnot JSON\n{"record": "epoch", "epoch": 1')  # truncated by a kill
     folder.rewind_metrics(2)
     kept = [(record["record"], record.get("epoch")) for record in records(folder)]
     assert kept == [("start", None), ("epoch", 1), ("epoch", 2), ("resume", None)]

@@ -1,4 +1,4 @@
-"""Files round trip, and nothing but InputError comes of damaged ones: by hypothesis."""
+"""Property tests: files round trip, and damaged ones raise nothing but InputError."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as nps
 from mlp_xp import InputError, load_data
 from mlp_xp.data import idx, npz
 
-anew = settings(
+property_settings = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 numbers = st.one_of(
@@ -23,7 +23,7 @@ numbers = st.one_of(
 arrays = nps.arrays(numbers, nps.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
 
 
-@anew
+@property_settings
 @given(array=nps.arrays(np.uint8, nps.array_shapes(max_dims=4, min_side=0)), packed=st.booleans())
 def test_idx_round_trip(array: np.ndarray, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / ("a.gz" if packed else "a")
@@ -33,7 +33,7 @@ def test_idx_round_trip(array: np.ndarray, packed: bool, tmp_path: Path) -> None
     np.testing.assert_array_equal(found, array)
 
 
-@anew
+@property_settings
 @given(
     array=arrays,
     version=st.sampled_from([(1, 0), (2, 0), (3, 0)]),
@@ -55,7 +55,7 @@ def test_npy_round_trip(array, version, fortran, packed, tmp_path: Path) -> None
         assert found.tobytes("A" if array.ndim else "C") == array.tobytes("A")
 
 
-@anew
+@property_settings
 @given(
     X=nps.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 4)),
                  elements=st.floats(allow_nan=False, allow_infinity=False)),
@@ -93,7 +93,7 @@ def files(tmp_path_factory) -> dict[str, bytes]:
 
 
 def read_any(path: Path) -> None:
-    """What a reader makes of a file: an array of numbers, all of them there, or InputError."""
+    """A file's array, with every element readable, or InputError."""
     try:
         if path.suffix == ".npz" or path.suffix == ".csv":
             data = load_data(path)
@@ -113,7 +113,7 @@ def read_any(path: Path) -> None:
 
 
 def test_every_prefix_of_every_file(files: dict[str, bytes], tmp_path: Path) -> None:
-    """A file cut at any byte is refused, but for text, which may be whole at a line's end."""
+    """A truncated file is refused, except text, which may be valid up to a line's end."""
     for name, content in files.items():
         path = tmp_path / name
         for length in range(len(content)):
@@ -129,7 +129,7 @@ def test_every_prefix_of_every_file(files: dict[str, bytes], tmp_path: Path) -> 
             assert str(path) in str(caught.value)
 
 
-@settings(anew, max_examples=400)
+@settings(property_settings, max_examples=400)
 @given(data=st.data())
 def test_flipped_bytes(data: st.DataObject, files: dict[str, bytes], tmp_path: Path) -> None:
     name = data.draw(st.sampled_from(sorted(files)))
@@ -142,7 +142,7 @@ def test_flipped_bytes(data: st.DataObject, files: dict[str, bytes], tmp_path: P
         read_any(tmp_path / name)
 
 
-@settings(anew, max_examples=300)
+@settings(property_settings, max_examples=300)
 @given(header=st.binary(max_size=200), version=st.sampled_from([1, 2, 3, 9]), body=st.binary())
 def test_any_npy_header(header: bytes, version: int, body: bytes, tmp_path: Path) -> None:
     length = len(header).to_bytes(2 if version == 1 else 4, "little")
@@ -159,7 +159,7 @@ descriptions = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(anew, max_examples=500)
+@settings(property_settings, max_examples=500)
 @given(
     descr=descriptions,
     shape=st.one_of(st.lists(dimensions, max_size=5).map(tuple), st.none(), st.just((1,) * 65)),

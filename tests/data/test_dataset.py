@@ -124,7 +124,7 @@ def test_from_lists() -> None:
 
 
 def test_columns_from_arrays() -> None:
-    data = Dataset.from_arrays(X, np.eye(6)[:, :2], objective="multilabel", output_names="ab")
+    data = Dataset.from_arrays(X, np.eye(6)[:, :2], objective="multilabel", output_names=("a", "b"))
     assert (data.train.y.dtype, data.train.y.shape) == (np.float32, (6, 2))
     assert (data.n_outputs, data.output_names) == (2, ("a", "b"))
     data = Dataset.from_arrays(X, Y / 2, objective="regression", test=(X, Y))
@@ -139,16 +139,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "one row": ({"X": [1, 2], "y": [0]}, r"training data has shape \(2,\)"),
     "a number": ({"X": 3, "y": [0]}, r"training data has shape \(\)"),
     "nothing": ({"X": None}, r"training data has shape \(\)"),
-    "ragged": ({"X": [[1, 2], [3]], "y": [0, 1]}, "training data can't be made an array"),
-    "text": ({"X": [["a"]] * 6}, "training data is of type <U1; numbers are needed"),
-    "objects": ({"X": [[None]] * 6}, "training data is of type object; numbers are needed"),
+    "ragged": ({"X": [[1, 2], [3]], "y": [0, 1]}, "training data can't be converted to an array"),
+    "text": ({"X": [["a"]] * 6}, "training data is of type <U1; convert it to numbers"),
+    "objects": ({"X": [[None]] * 6}, "training data is of type object; convert it to numbers"),
     "beyond integers": ({"X": [[10**40]] * 6}, "training data is of type object"),
     "complex": ({"X": X * 1j}, "training data is of type complex128"),
     "NaN": ({"X": np.where(X == 9, np.nan, X)}, "data holds NaN or infinity, first in row 2"),
     "infinity": ({"X": np.where(X > 19, np.inf, X)}, "data holds NaN or infinity, first in row 5"),
     "too few labels": ({"y": Y[1:]}, r"6 training rows, but labels of shape \(5,\); give one"),
     "one label": ({"y": 1}, r"6 training rows, but labels of shape \(\)"),
-    "ragged labels": ({"y": [[0], [1, 2]]}, "training labels can't be made an array"),
+    "ragged labels": ({"y": [[0], [1, 2]]}, "training labels can't be converted to an array"),
     "columns for classes": ({"y": np.eye(6)}, r"labels of shape \(6, 6\); give one integer label"),
     "fractions": ({"y": Y / 2}, "labels of type float64; they must be whole numbers from 0"),
     "NaN as label": ({"y": Y * np.nan}, "labels of type float64; they must be whole"),
@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a weight too few": ({"weights": np.ones(5)}, r"weights of type float64, shape \(5,\); give"),
     "weights in columns": ({"weights": np.ones((6, 1))}, r"shape \(6, 1\); give one number for"),
     "text as weights": ({"weights": list("abcdef")}, "weights of type <U1"),
-    "ragged weights": ({"weights": [[1], [1, 2]]}, "weights can't be made an array"),
+    "ragged weights": ({"weights": [[1], [1, 2]]}, "weights can't be converted to an array"),
     "NaN as weight": ({"weights": [1, 1, np.nan, 1, 1, 1]}, "weight nan in row 2; weights must be"),
     "a weight below 0": ({"weights": [1, 1, 1, 1, 1, -1]}, "weight -1.0 in row 5; weights must be"),
     "too few names": ({"output_names": ["a", "b"]}, "2 names for 3 classes; give one for each"),
@@ -189,7 +189,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("where", [None, "some file"])
-def test_arrays_that_make_no_data_set(name: str, where: str | None) -> None:
+def test_invalid_arrays(name: str, where: str | None) -> None:
     given, words = REFUSED[name]
     prefix = "" if "objective is" in words else f"{where or 'here'}: .*"
     with pytest.raises(InputError, match=prefix + words) as caught:
@@ -254,7 +254,7 @@ def test_what_is_not_finite_is_found_in_any_block(bad: float, dtype: str, monkey
         check_rows(X, "here")
 
 
-def test_large_finite_rows_are_no_infinity() -> None:
+def test_large_finite_rows_are_not_infinite() -> None:
     X = np.full((4, 3), np.finfo("float64").max)
     assert check_rows(X, "here") is X
     with pytest.raises(InputError, match="row 0"):
@@ -306,3 +306,13 @@ def test_fingerprint_tells_all_that_differs(rng: np.random.Generator, monkeypatc
     ]
     assert len({variant.fingerprint() for variant in variants}) == len(variants)
     assert replace(data, name="b").fingerprint() == data.fingerprint()
+
+
+def test_a_masked_array_and_names_in_one_string_are_refused() -> None:
+    X, y = np.eye(3), np.arange(3)
+    masked = np.ma.masked_equal(X, 1)
+    with pytest.raises(InputError, match="training data is a masked array, whose mask would be"):
+        Dataset.from_arrays(masked, y)
+    for names in ("abc", 5):
+        with pytest.raises(InputError, match=r"output_names is .*; it must be a list of names"):
+            Dataset.from_arrays(X, y, output_names=names)

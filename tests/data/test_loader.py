@@ -55,7 +55,7 @@ def test_the_order_of_an_epoch_is_a_permutation_of_its_own():
 @memories
 def test_an_epoch_is_the_rows_in_its_order(device_memory, shuffle, device, check, rng):
     whole = split_of()
-    # A part of the rows trains where some are held out.
+    # Only some rows train if others validate.
     for split in (whole, whole.subset(rng.permutation(50)[:31])):
         loader = DataLoader(
             device, split, chunk_rows=16, shuffle=shuffle, seed=5, device_memory=device_memory
@@ -127,10 +127,10 @@ def test_streamed_rows_are_right_whatever_epochs_are_begun_and_left(
             taken.append((rows[start : start + chunk_rows], chunk))
         if interleaved:
             opened.append((rows, starts[count:], chunks))
-    for rows, starts, chunks in opened:  # those that are still open go on where they were
+    for rows, starts, chunks in opened:  # those that are still open continue
         for start, chunk in zip(starts, chunks, strict=True):
             taken.append((rows[start : start + chunk_rows], chunk))
-    for rows, chunk in taken:  # nothing that was taken is overwritten later
+    for rows, chunk in taken:  # no chunk is overwritten later
         assert_is(chunk, split, rows)
 
 
@@ -168,7 +168,7 @@ def test_device_memory_bounds_what_is_copied_to_the_device():
     for card.free, fits in ((2 * needed, True), (2 * needed - 2, False)):
         assert resident(card) == fits
     card.free = 0
-    assert resident(card, needed)  # what is asked for counts
+    assert resident(card, needed)  # an explicit limit takes precedence
 
 
 def test_on_the_cpu_nothing_is_copied():
@@ -192,7 +192,7 @@ def test_rows_come_from_a_file_as_they_are_needed(device_memory, tmp_path):
 
 
 @memories
-def test_rows_of_a_large_file_are_asked_for_ahead(device_memory, tmp_path, monkeypatch):
+def test_rows_of_a_large_file_are_read_ahead(device_memory, tmp_path, monkeypatch):
     """In the order of the epoch, before they are taken; an order of its own needs no advice."""
     asked = []
     monkeypatch.setattr(
@@ -268,7 +268,7 @@ def test_the_next_rows_are_read_meanwhile(monkeypatch):
     chunks = DataLoader(CPU(), split, chunk_rows=20, shuffle=False, device_memory=1).epoch(1)
     assert reads == []
     assert_is(next(chunks), split, np.arange(20))
-    for _ in range(2):  # the second chunk arrives although nobody has asked for it
+    for _ in range(2):  # the second chunk is read although nobody has requested it
         assert arrived.acquire(timeout=10)
     assert not arrived.acquire(timeout=0.05)  # and it is the only one
     assert [rows for rows, _ in reads] == [slice(0, 20), slice(20, 40)]

@@ -1,4 +1,4 @@
-"""Rows to predict from, out of files of every kind."""
+"""Rows to predict from, in every format."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_rows_of_a_table_without_its_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inverted", [False, True])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
 def test_a_picture(mode: str, inverted: bool, tmp_path: Path) -> None:
-    """Light ink on dark ground comes out, whichever way the picture has it."""
+    """The result is light ink on dark ground, whichever the picture has."""
     ink = np.zeros((4, 4), dtype=np.uint8)
     ink[1:3, 1] = 255
     Image.fromarray(255 - ink if inverted else ink).convert(mode).save(tmp_path / "a.png")
@@ -67,12 +67,12 @@ def test_what_is_transparent_is_paper(tmp_path: Path) -> None:
 def test_a_picture_takes_the_size_that_the_model_needs(tmp_path: Path) -> None:
     Image.new("L", (50, 30), 0).save(tmp_path / "a.png")
     assert read_rows(tmp_path / "a.png", 784).shape == (1, 784)
-    with pytest.raises(InputError, match="the model's 15 inputs are no square picture"):
+    with pytest.raises(InputError, match="the model's 15 inputs don't form a square"):
         read_rows(tmp_path / "a.png", 15)
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.csv", "a.png"])
-def test_a_file_that_is_not_there(name: str, tmp_path: Path) -> None:
+def test_a_missing_file(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"{name}: No such file or directory"):
         read_rows(tmp_path / name, 4)
     (tmp_path / name).mkdir()
@@ -81,6 +81,6 @@ def test_a_file_that_is_not_there(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.txt", "a.png"])
-def test_a_label_of_what_has_no_columns(name: str, tmp_path: Path) -> None:
+def test_a_label_without_columns(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no named columns, so the label 'k' names nothing"):
         read_rows(tmp_path / name, 4, "k")

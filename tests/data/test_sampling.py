@@ -76,7 +76,7 @@ def test_a_validation_set_of_its_own_leaves_all_rows_to_train_on(data):
         ({"class_weight": (0, 0, 0)}, "nothing would be learned"),
     ],
 )
-def test_what_cannot_be_is_refused(data, settings, words):
+def test_shares_that_do_not_fit_are_refused(data, settings, words):
     with pytest.raises(InputError, match=words):
         Trainer(data, Config(**settings), CPU())
 
@@ -188,7 +188,7 @@ def test_a_weighted_subset_trains_like_its_rows_alone(data, device: Device, rng,
 
 
 def test_early_stopping_ends_with_the_best_weights(data, device: Device):
-    """A rate that makes validation jump about: the run stops, and the best epoch comes back."""
+    """With a rate that makes the validation loss erratic, the best epoch is restored."""
     config = Config(
         hidden=(16,), epochs=60, lr=1.0, batch_size=8, schedule="constant", standardize=True,
         validation=0.3, patience=3,
@@ -228,7 +228,7 @@ def test_evaluation_of_labels_and_numbers(device: Device, rng):
         else:
             assert result.accuracy is None
             assert result.loss == pytest.approx(((logits - y) ** 2).mean(), rel=1e-5)
-        with pytest.raises(InputError, match="targets are others"):
+        with pytest.raises(InputError, match="targets differ"):
             evaluate(network, Split(X, np.zeros(50, dtype=np.int64)))
         with pytest.raises(InputError, match="2 outputs, the data 3 columns"):
             evaluate(network, Split(X, X))

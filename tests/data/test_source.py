@@ -23,7 +23,7 @@ def test_a_source_in_absolute_paths(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_source_with_a_validation_set(tmp_path: Path) -> None:
-    """Its classes have the numbers that they have in training; not all of them must be there."""
+    """Its classes are numbered as in training; some may be missing."""
     train = write_csv(tmp_path / "train.csv", "a,kind", "1,emu", "2,cat", "3,dog")
     other = write_csv(tmp_path / "other.csv", "a,kind", "4,emu", "5,dog")
     data = DataSource(str(train), "kind", str(other)).load("multiclass")

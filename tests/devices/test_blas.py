@@ -1,4 +1,4 @@
-"""BLAS has one thread during training and its old limit afterwards; two threads share a product."""
+"""BLAS has one thread during training and its old limit afterward; two threads share a product."""
 
 import threading
 from typing import ClassVar

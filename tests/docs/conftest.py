@@ -15,7 +15,7 @@ Blocks = Callable[[Path, str], list[tuple[int, str, str]]]
 
 @pytest.fixture(scope="session")
 def blocks() -> Blocks:
-    """Each fenced block of a page and language: the line of its fence, its text, what is before."""
+    """Fenced blocks of a page in a language: the fence's line, the text, and the text before it."""
 
     def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
         text = page.read_text(encoding="utf-8")

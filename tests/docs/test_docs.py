@@ -1,4 +1,4 @@
-"""The documentation is true: its code runs, its numbers are right, and what it names is there."""
+"""The documentation is true: its code runs, its numbers are right, and what it names exists."""
 
 import ast
 import builtins
@@ -55,7 +55,7 @@ CALCULATION = {"exp": math.exp, "log": math.log, "max": max, "__builtins__": {}}
 
 
 def value_of(text: str) -> float | None:
-    """What a calculation comes to; None if it has names in it, or is none."""
+    """The value of a calculation; None for other text, and if there are names in it."""
     try:
         value = eval(text.strip(), dict(CALCULATION))
     except (NameError, SyntaxError, TypeError):

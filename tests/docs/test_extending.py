@@ -63,7 +63,7 @@ def test_the_objective_has_the_right_gradient(dtype, weighted):
 
 
 @pytest.mark.parametrize("bad", [-1, 0.5, np.inf, np.nan])
-def test_the_objective_refuses_what_is_no_count(bad):
+def test_the_objective_refuses_what_is_not_a_count(bad):
     importlib.import_module("poisson")
     objective = OBJECTIVES["poisson"]()
     check_pair(np.ones((2, 1)), [0.0, 3.0], "data", "training", objective)

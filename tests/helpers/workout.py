@@ -44,7 +44,7 @@ def small_data(objective: str = "multiclass") -> Dataset:
 
 
 class Watched:
-    """A train step that is taken inside around_steps()."""
+    """A train step that runs inside around_steps()."""
 
     def __init__(self, step: Any, around_steps: Callable[[], AbstractContextManager[Any]]):
         self.step, self.around_steps = step, around_steps

@@ -116,7 +116,7 @@ def test_everything_keeps_its_dtype(activation, objective, device, dtype, rng):
 
 
 @pytest.mark.parametrize("init", INITIALIZERS)
-def test_initial_weights_have_the_variance_asked_for(init, device, dtype):
+def test_initial_weights_have_the_initializers_variance(init, device, dtype):
     network = Network.initialize(device, (300, 200, 100), init=init, seed=4, dtype=dtype)
     variances = {"he": 2 / 300, "notebook": 2 / 300, "glorot": 2 / 500, "lecun": 1 / 300}
     W = device.to_host(network.layers[0].W)

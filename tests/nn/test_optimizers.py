@@ -9,7 +9,7 @@ import pytest
 from mlp_xp import InputError
 from mlp_xp.devices import Device
 from mlp_xp.nn.optimizers import OPTIMIZERS, SGD, Optimizer, clip_gradients
-from mlp_xp.nn.schedules import SCHEDULES, Plateau, Schedule, learning_rate_factors
+from mlp_xp.nn.schedules import SCHEDULES, Plateau, Schedule, learning_rates
 from mlp_xp.training.checkpoint import restore_arrays
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "torch.json").read_text())
@@ -65,7 +65,7 @@ def test_optimizers_equal_pytorchs(case, device, dtype):
 
 @pytest.mark.parametrize(("name", "settings"), STATEFUL)
 @pytest.mark.parametrize("stop", [0, 1, 7])
-def test_a_run_goes_on_to_the_same_bits(name, settings, stop, device, dtype):
+def test_a_restored_optimizer_continues_to_the_same_bits(name, settings, stop, device, dtype):
     whole, halved = (on(device, TABLE["start"], dtype) for _ in range(2))
     take_steps(device, OPTIMIZERS[name](**settings), whole, dtype, 0, 20)
     before = OPTIMIZERS[name](**settings)
@@ -143,8 +143,8 @@ def test_clipping_leaves_gradients_of_zero(device, dtype):
 def test_schedules_equal_pytorchs(case):
     steps = range(case["total"])
     rule, total, warmup = schedule(case["schedule"]), case["total"], case["warmup"]
-    factors = learning_rate_factors(rule, steps, total, warmup)
-    later = learning_rate_factors(rule, steps[3:7], total, warmup)
+    factors = learning_rates(1.0, rule, steps, total, warmup)
+    later = learning_rates(1.0, rule, steps[3:7], total, warmup)
     assert later == factors[3:7]
     np.testing.assert_allclose(factors, case["factors"], rtol=1e-10, atol=1e-15)
 
@@ -155,11 +155,17 @@ def test_the_oracle_knows_every_optimizer_and_schedule():
     assert {case["scales"][-1] < 1 for case in ORACLE["plateau"]} == {True, False}
 
 
+def test_a_state_of_another_schedule_is_refused():
+    for state in ({}, {"scale": 0.1}, {**Plateau().state(), "more": 1}):
+        with pytest.raises(ValueError, match="the state has"):
+            Plateau().load_state(state)
+
+
 @pytest.mark.parametrize("stages", [1, 2, 7, 49, 60])
 def test_step_decay_has_stages_of_equal_length(stages):
     total = 60 * 49 * 7
-    factors = learning_rate_factors(
-        schedule("step", lr_factor=0.5, stages=stages), range(total), total
+    factors = learning_rates(
+        1.0, schedule("step", lr_factor=0.5, stages=stages), range(total), total
     )
     expected = np.repeat(0.5 ** np.arange(stages), total // stages)
     np.testing.assert_array_equal(factors, expected)

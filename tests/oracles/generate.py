@@ -1,4 +1,4 @@
-"""Writes torch.json: what PyTorch makes of the inputs that are in it too.
+"""Writes torch.json: inputs, and PyTorch's results for them.
 
     python tests/oracles/generate.py
 
@@ -136,7 +136,7 @@ def clipping(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def schedules() -> list[dict[str, Any]]:
-    """Each case: the learning rate of every one of `total` steps, which begins as 1."""
+    """Each case: the learning rate of every one of `total` steps, which starts at 1."""
     cases = []
     for total, warmup in ((12, 0), (31, 0), (30, 5), (25, 1)):
         rest = total - warmup
@@ -165,7 +165,7 @@ def schedules() -> list[dict[str, Any]]:
 
 
 def plateau(rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Each case: the learning rate, which begins as 1, after every epoch's loss."""
+    """Each case: the learning rate, which starts at 1, after every epoch's loss."""
     epochs = np.arange(60)
     curves = [
         np.exp(-epochs / 8) + 0.3 + 0.01 * rng.standard_normal(60),  # falls, then flat

@@ -1,4 +1,4 @@
-"""The rules that keep the package simple, held by a walk over its syntax trees."""
+"""The rules that keep the package simple, checked on its syntax trees."""
 
 import ast
 import subprocess
@@ -16,13 +16,13 @@ from mlp_xp.devices import Device
 
 PACKAGE = Path(mlp_xp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-# From the ground up: a wing may import those before it, never one after it.
-WINGS = [
+# From the bottom up: each may import those before it, never one after it.
+TOP_LEVEL = [
     "types", "lazy", "errors", "files", "devices", "nn", "data", "training", "runs",
     "diagnostics", "cli",
 ]  # fmt: skip
-# Within a wing, from the ground up too.
-ROOMS = {
+# Within a subpackage, from the bottom up too.
+SUBMODULES = {
     "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
     "devices": ["probe", "device", "blas"],
     "training": [
@@ -59,10 +59,10 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def place(module: str) -> tuple[str, str]:
-    """The wing and the room of a module's full name."""
-    wing, _, rest = module.removeprefix("mlp_xp.").partition(".")
-    return wing, rest.partition(".")[0]
+def split_name(module: str) -> tuple[str, str]:
+    """The top-level name and the submodule in a module's full name."""
+    top, _, rest = module.removeprefix("mlp_xp.").partition(".")
+    return top, rest.partition(".")[0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -79,35 +79,35 @@ def test_the_mathematics_is_there():
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_lower_wings_never_import_higher_ones(path):
-    wing, room = place(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
-    if wing in ("__init__", "__main__"):
+def test_lower_modules_never_import_higher_ones(path):
+    top, sub = split_name(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+    if top in ("__init__", "__main__"):
         return
     for name in imports(path):
         if not name.startswith("mlp_xp."):
             continue
-        other_wing, other_room = place(name)
-        if other_wing not in WINGS:
+        other_top, other_sub = split_name(name)
+        if other_top not in TOP_LEVEL:
             continue  # a name of mlp_xp itself, like __version__
-        assert WINGS.index(other_wing) <= WINGS.index(wing), f"{wing} imports {other_wing}"
-        order = ROOMS.get(wing, [])
-        if other_wing == wing and room in order and other_room in order:
-            assert order.index(other_room) <= order.index(room), f"{room} imports {other_room}"
+        assert TOP_LEVEL.index(other_top) <= TOP_LEVEL.index(top), f"{top} imports {other_top}"
+        order = SUBMODULES.get(top, [])
+        if other_top == top and sub in order and other_sub in order:
+            assert order.index(other_sub) <= order.index(sub), f"{sub} imports {other_sub}"
 
 
-def test_every_wing_has_its_place():
-    wings = {name_of(path).removesuffix(".py").split("/")[0] for path in FILES}
-    assert wings - {"__init__", "__main__"} == set(WINGS)
+def test_the_top_level_is_complete():
+    found = {name_of(path).removesuffix(".py").split("/")[0] for path in FILES}
+    assert found - {"__init__", "__main__"} == set(TOP_LEVEL)
 
 
-def test_every_room_of_an_ordered_wing_has_its_place():
-    for wing, order in ROOMS.items():
-        rooms = {path.stem for path in (PACKAGE / wing).glob("*.py")} - {"__init__"}
-        rooms |= {path.parent.name for path in (PACKAGE / wing).glob("*/__init__.py")}
-        assert rooms == set(order)
+def test_the_submodules_are_complete():
+    for top, order in SUBMODULES.items():
+        found = {path.stem for path in (PACKAGE / top).glob("*.py")} - {"__init__"}
+        found |= {path.parent.name for path in (PACKAGE / top).glob("*/__init__.py")}
+        assert found == set(order)
 
 
-def test_no_line_of_the_cpu_way_imports_cupy_or_an_extra():
+def test_importing_everything_imports_neither_cupy_nor_an_extra():
     code = (
         "import sys, mlp_xp.cli; mlp_xp.get_device('cpu'); [getattr(mlp_xp, n) for n in "
         f"mlp_xp.__all__]; print(sorted({EXTRAS} & set(sys.modules)))"
@@ -135,6 +135,12 @@ def test_a_help_page_imports_no_numpy(command):
         "assert not {'numpy', 'tqdm', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_wings_are_attributes_of_the_package():
+    code = "import mlp_xp; print(mlp_xp.nn.Network.__name__, mlp_xp.training.config.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Network mlp_xp.training.config\n"
 
 
 def test_public_names_exist():

@@ -1,3 +1,5 @@
+"""The benchmark: ratios, verdicts, reports, and that every peer does the same job."""
+
 import json
 from dataclasses import replace
 from fractions import Fraction
@@ -50,7 +52,7 @@ def result() -> dict:
         "torch_eager": outcomes(1e-5, 1e-5, 1e-5, check=(1.5,)),
     }
     found = collect(TRAIN, 1, measured, {"sklearn": "sklearn is not installed"})
-    # What is read back from the file is what is shown.
+    # Results are shown as they are read back from the file.
     return json.loads(json.dumps(found))
 
 
@@ -91,11 +93,11 @@ def test_a_missed_target_says_by_how_much(result):
     # The median of the ratios, 0.6, over the target's 0.5; not the ratio of the medians.
     assert missed["factor"] == pytest.approx(1.2)
     assert report.state(missed) == "missed, 1.20 times as much"
-    assert report.state(unknown) == "nobody to compare with"
+    assert report.state(unknown) == "no peer to compare with"
     assert report.state({"factor": 1.0}) == "reached"
 
 
-def test_a_group_is_judged_by_its_quickest_that_did_the_job():
+def test_a_group_is_judged_by_its_fastest_peer_that_agrees():
     peers = {
         name: {"values": [value], "ratios": [1 / value], "agrees": same}
         for name, value, same in (("a", 3, True), ("b", 2, True), ("c", 1, False))
@@ -288,7 +290,7 @@ def test_the_notebooks_loop_and_ours_agree(schedule, tmp_path):
     problem = Problem(batch_size=1, rows=60, epochs=3, lr=0.01, dtype="float64", schedule=schedule)
     theirs, loop = train(Loop, problem)
     losses, mlp = train(Ours, problem)
-    # The loop's 1e-12 inside the logarithm is all that lies between them.
+    # They differ only by the loop's 1e-12 inside the logarithm.
     np.testing.assert_allclose(losses, theirs, rtol=1e-7)
     X = np.random.default_rng(2).integers(0, 256, (5, 784)).astype(np.uint8)
     np.testing.assert_allclose(mlp.predict(X), loop.predict(X), rtol=1e-6)

@@ -25,7 +25,7 @@ DOCKER = ROOT / "docker"
 TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
 # Without podman's own tmpfs on /tmp, which Docker doesn't bring.
 LOCKED_DOWN = ("--network=none", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all")
-# Two BLAS threads wait for each other on a machine that is busy: one was 15 times as quick.
+# Two BLAS threads wait for each other on a machine that is busy: one was 15 times as fast.
 ONE_THREAD = "--env=OPENBLAS_NUM_THREADS=1"
 STRANGER = "4321:4321"  # a user that the image has never heard of
 
@@ -47,8 +47,8 @@ graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """
 
-# Imports CuPy, loads both CUDA libraries and compiles a kernel with CuPy's own headers: all of
-# the GPU's way that can be gone without one.
+# Imports CuPy, loads both CUDA libraries and compiles a kernel with CuPy's own headers: as
+# much of the GPU code as runs without a GPU.
 GPU_PROBE = """
 import cupy
 from cupy._core.core import assemble_cupy_compiler_options

@@ -27,14 +27,14 @@ def test_a_model_comes_back_bit_for_bit(device: Device, dtype, tmp_path, rng):
     assert load_model(tmp_path, device).sizes == network.sizes, "a run's folder stands for it"
 
 
-def test_others_can_read_it(tmp_path, device: Device):
+def test_safetensors_can_read_it(tmp_path, device: Device):
     network = Network.initialize(device, (2, 3), seed=1)
     save_model(network, tmp_path / "m.safetensors")
     tensors = safetensors.numpy.load_file(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(tensors["layer.0.W"], device.to_host(network.layers[0].W))
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
+def test_a_failed_write_leaves_the_old_file(tmp_path):
     target = tmp_path / "taken"
     target.mkdir()
     (target / "inside").write_text("old")

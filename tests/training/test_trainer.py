@@ -20,6 +20,8 @@ from mlp_xp import (
 )
 from mlp_xp.data.loader import epoch_order
 from mlp_xp.devices import CPU, Device
+from mlp_xp.nn.optimizers import OPTIMIZERS, SGD
+from mlp_xp.nn.schedules import SCHEDULES, Constant, Linear
 from mlp_xp.training.trainer import CHUNK_ROWS
 
 
@@ -199,6 +201,70 @@ def test_a_callback_reads_the_learning_rate_and_stops_the_training(rng):
         trainer.fit()
         assert trainer.finished
         assert len(trainer.history) == 4
+
+
+def test_a_stopped_fit_goes_on_to_the_same_bits_with_patience_too(rng):
+    """The best weights come back at the end alone, never into a training that goes on."""
+    data = small_data(rng, rows=400)
+    settings = {"hidden": (16,), "batch_size": 8, "validation": 0.3, "patience": 2, "epochs": 60}
+    config = Config(**settings, lr=1.0, schedule="constant")
+
+    class StopAfterEach(Callback):
+        def on_epoch(self, trainer):
+            trainer.stop()
+
+    whole, halting = (Trainer(data, config, CPU()) for _ in range(2))
+    whole.fit()
+    while not halting.finished:
+        halting.fit([StopAfterEach()])
+    assert 2 < len(whole.history) < 60
+    assert [e.loss for e in whole.history] == [e.loss for e in halting.history]
+    for a, b in zip(whole.network.parameters(), halting.network.parameters(), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+class OneCycle(Linear):
+    """A user's own, which takes settings that aren't any component's."""
+
+    def __init__(self, epochs: int, lr: float = 1.0, lr_factor: float = 0.5):
+        self.epochs, self.lr, self.lr_factor = epochs, lr, lr_factor
+
+
+class Unbuildable(SGD):
+    """A user's own, with an argument that is no setting."""
+
+    def __init__(self, rho: float):
+        super().__init__()
+        self.rho = rho
+
+
+def test_settings_go_to_the_components_that_take_them(monkeypatch):
+    monkeypatch.setitem(SCHEDULES, "one_cycle", OneCycle)
+    assert Config(epochs=3, lr=0.1).build(OPTIMIZERS["sgd"]).momentum == 0
+    config = Config(epochs=3, schedule="one_cycle", lr_factor=0.7)
+    schedule = config.build(OneCycle)
+    assert (schedule.epochs, schedule.lr, schedule.lr_factor) == (3, 0.3, 0.7)
+    with pytest.raises(InputError, match=r"needs the schedule step or plateau or one_cycle$"):
+        Config(lr_factor=0.7)
+    with pytest.raises(InputError, match=r"momentum needs the optimizer sgd$"):
+        Config(momentum=0.7, optimizer="adam", schedule="one_cycle")
+    monkeypatch.setitem(OPTIMIZERS, "unbuildable", Unbuildable)
+    with pytest.raises(InputError, match="Unbuildable takes rho, which is no setting"):
+        Config(optimizer="unbuildable")
+
+
+class Ascent(Constant):
+    """A user's own, with a mistake."""
+
+    def factor(self, step: int, total: int) -> float:
+        return -1.0
+
+
+@pytest.mark.parametrize("window", [None, 1])
+def test_a_learning_rate_below_0_is_refused(window, rng, monkeypatch):
+    monkeypatch.setitem(SCHEDULES, "ascent", Ascent)
+    with pytest.raises(InputError, match=r"Ascent gives the learning rate -0\.3"):
+        train(small_data(rng), Config(schedule="ascent", window=window), CPU())
 
 
 @pytest.mark.parametrize(

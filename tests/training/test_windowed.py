@@ -48,13 +48,15 @@ def assert_equal(windowed, plain, device: Device, rtol: float = 1e-10) -> None:
     for a, b in zip(windowed.network.parameters(), plain.network.parameters(), strict=True):
         a, b = device.to_host(a), device.to_host(b)
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
+        # Where all updates cancel, their rounding is left: 1e-2 times 1e-16 in float64.
+        atol = rtol * max(np.abs(b).max(), 1e-6)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
     np.testing.assert_allclose(
         [epoch.loss for epoch in windowed.history],
         [epoch.loss for epoch in plain.history],
         rtol=rtol,
         # A row's loss is a difference, log(sum e) - logit, of numbers up to about 100: near 0 their
-        # rounding, 1e-14 in float64, is all that is left of it.
+        # rounding, 1e-14 in float64, is all that remains.
         atol=1e-4 * rtol,
     )
 
@@ -93,7 +95,7 @@ def test_equal_to_the_plain_step(
 
 @pytest.mark.parametrize("batch_size", [1, 5, 32, 40, 64])
 @pytest.mark.parametrize("momentum", [0, 0.9])
-def test_every_backend_has_the_plain_steps_result(batch_size, momentum, dtype, device: Device, rng):
+def test_every_device_has_the_plain_steps_result(batch_size, momentum, dtype, device: Device, rng):
     data = make(rng, 2 * batch_size + 150, 10, 4, "bytes")
     config = Config(
         hidden=(7, 6), batch_size=batch_size, epochs=1, lr=0.02, dtype=dtype, window=3,
@@ -105,7 +107,7 @@ def test_every_backend_has_the_plain_steps_result(batch_size, momentum, dtype, d
 @pytest.mark.parametrize("batch_size", [1, 8, 64])
 @pytest.mark.parametrize("size", [1e2, 1e4])
 def test_logits_beyond_the_range_of_exp(batch_size, size, device: Device, rng):
-    """exp(1000) is infinite in float64: such a window is taken again, with the shift."""
+    """exp(1000) is infinite in float64: such a window is computed again, with the shift."""
     data = make(rng, 130, 6, 3, "floats")
     networks = []
     for window in (4, 1):
@@ -184,7 +186,7 @@ def test_a_window_of_1_is_the_plain_step(rng):
 
 @pytest.mark.parametrize("sgd", [{}, {"momentum": 0.9, "weight_decay": 0.01}])
 def test_two_trainers_may_take_turns_on_one_network(sgd, device: Device, rng):
-    """Each goes on from what the other left: the same as the plain steps do."""
+    """Each continues from the weights that the other left, as plain steps do."""
     data = make(rng, 60, 4, 3, "floats")
     weights = []
     for window in (3, 1):
@@ -201,7 +203,7 @@ def test_two_trainers_may_take_turns_on_one_network(sgd, device: Device, rng):
 
 
 class OwnSGD(SGD):
-    """A user's own, which windows know nothing of."""
+    """A user's own, which windows don't support."""
 
 
 class OwnNetwork(Network):
@@ -233,7 +235,15 @@ def softsign_derivative(xp, Z, A):
     return (1 - abs(A)) ** 2
 
 
-@pytest.mark.parametrize("ignores", ["has no out", "ignores out"])
+def softsign_sometimes(xp, Z, out=None):
+    """Writes to out for a single row alone."""
+    if out is not None and len(Z) == 1:
+        out[...] = softsign(xp, Z)
+        return out
+    return softsign(xp, Z)
+
+
+@pytest.mark.parametrize("ignores", ["has no out", "ignores out", "keyword out", "sometimes"])
 def test_an_activation_that_ignores_out_is_trained_right(ignores, device: Device, rng, monkeypatch):
     functions = [softsign, softsign_derivative]
     if ignores == "ignores out":
@@ -241,6 +251,10 @@ def test_an_activation_that_ignores_out_is_trained_right(ignores, device: Device
             lambda xp, Z, out=None: softsign(xp, Z),
             lambda xp, Z, A, out=None: softsign_derivative(xp, Z, A),
         ]
+    elif ignores == "keyword out":
+        functions[0] = lambda xp, Z, *, out=None: softsign(xp, Z)
+    elif ignores == "sometimes":
+        functions[0] = softsign_sometimes
     monkeypatch.setitem(ACTIVATIONS, "softsign", Activation(*functions, initializer="glorot"))
     data = make(rng, 150, 6, 3, "floats")
     for batch_size in (1, 8, 64):
@@ -262,11 +276,11 @@ def test_an_activation_that_ignores_out_is_trained_right(ignores, device: Device
         ({"class_weight": "balanced"}, "weights of rows"),
     ],
 )
-def test_a_window_that_cannot_be_is_refused(settings, words, rng):
+def test_an_unsupported_window_is_refused(settings, words, rng):
     data = make(rng, 20, 3, 3, "floats")
     if "objective" in settings:
         several = Split(data.train.X, np.eye(3, dtype=np.float32)[data.train.y])
         data = replace(data, train=several, objective="multilabel")
-    with pytest.raises(InputError, match=f"a window of 4 doesn't go with {words}"):
+    with pytest.raises(InputError, match=f"a window of 4 can't be combined with {words}"):
         Trainer(data, Config(window=4, **settings), CPU())
     assert not isinstance(Trainer(data, Config(**settings), CPU()).train_step, WindowedSGD)

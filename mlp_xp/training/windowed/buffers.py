@@ -1,4 +1,4 @@
-"""The arrays of a window, made once, and each step's views of them under a name."""
+"""The arrays of a window, allocated once, and named views of them for each step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlp_xp.types import Array, Namespace
 
 SYMMETRIC_BELOW = 32
-"""Below this batch size G is one product, for which BLAS has a symmetric routine that takes half;
+"""Below this batch size G is one product, for which BLAS has a symmetric routine in half the time;
 from it on, only the blocks below the diagonal are computed (0.94 of the time at 32)."""
 
 
@@ -76,7 +76,7 @@ class Buffers:
 
         self.symmetric = B < SYMMETRIC_BELOW
         self.XT = xp.ones((len(W), K), dtype=W.dtype)  # transposed: a row for each input
-        self.live = xp.ones(len(W), dtype=bool)  # which inputs are; the bias always is
+        self.live = xp.ones(len(W), dtype=bool)  # whether each input is live; the bias always is
         self.G = [empty(K, K)] if self.symmetric else [empty(B, j * B) for j in range(m)]
         if self.symmetric:
             self.identity, self.blocks = xp.eye(B, dtype=W.dtype), xp.arange(m)
@@ -116,7 +116,7 @@ class Buffers:
         )  # fmt: skip
 
     def gram(self, XT: Array) -> None:
-        """G of these inputs, (live inputs, K): its blocks below the diagonal are what counts."""
+        """Compute G from these inputs, (live inputs, K); blocks above the diagonal aren't used."""
         if self.m == 1:
             return
         if self.symmetric:

@@ -1,28 +1,14 @@
-"""Between the network's parts and the windows': weights in another layout, activations in place."""
+"""Conversions for windows: weights in another layout, activations that write in place."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 
 from mlp_xp.types import Array, Namespace
 
 
-def writing_to_out(
-    function: Callable[..., Array], xp: Namespace, *sample: Array
-) -> Callable[..., Array]:
-    """An activation's function or derivative that is certain to write to its last argument.
-
-    A user's own may not take `out`, or may take it and return another array. That is found out by
-    one call with `sample`, the arguments between xp and out.
-    """
-    try:
-        takes_out = "out" in inspect.signature(function).parameters
-    except ValueError:  # a function of C without a signature
-        takes_out = False
-    out = xp.empty_like(sample[0])
-    if takes_out and function(xp, *sample, out) is out:
-        return function
+def writing_to_out(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of xp and arrays that copies its result to a further array, the last argument."""
 
     def write(xp: Namespace, *arguments: Array) -> Array:
         *inputs, out = arguments
@@ -33,7 +19,7 @@ def writing_to_out(
 
 
 def copy_arrays(sources: Sequence[Array], targets: Sequence[Array]) -> None:
-    """Copy each array into another."""
+    """Copy each source into its target."""
     for source, target in zip(sources, targets, strict=True):
         target[...] = source
 

@@ -1,4 +1,4 @@
-"""Stands in for training/step.py with momentum or weight decay, in windows as sgd.py has them.
+"""Stands in for training/step.py with momentum or weight decay, in windows like sgd.py's.
 
 Both are linear in the gradients, so what a window does to the first layer is known beforehand up
 to the gradients themselves. Let g[i] = X[i]^T U[i] be batch i's, with U[i] = dZ[i]. Before batch j
@@ -51,8 +51,8 @@ class WindowedMomentum(WindowedSGD):
     The velocities too are copies, read from the optimizer and written back with the weights.
     """
 
-    skips_dead_inputs = False  # their weights decay, and go on with their velocity
-    may_leave_out_shift = False  # which may mean to take a window twice; velocities don't go back
+    skips_dead_inputs = False  # their weights still decay and follow their velocity
+    may_leave_out_shift = False  # it may repeat a window, and velocities can't be undone
 
     def __init__(
         self, network: Network, optimizer: SGD, batch_size: int, length: int | None = None
@@ -78,11 +78,11 @@ class WindowedMomentum(WindowedSGD):
         copy_arrays(self._velocities(), self.optimizer.state.get("velocity", []))
 
     def rate(self, lr: float, rows: int) -> float:
-        """With it, U is dZ itself: the learning rate is part of the coefficients."""
+        """The rate that makes U dZ itself: the learning rate is part of the coefficients."""
         return -1 / rows
 
     def begin(self, buffers: Buffers, XT: Array, W: Array, lrs: Sequence[float]) -> None:
-        """P into U, and G's blocks scaled."""
+        """Write P into U, and scale G's blocks."""
         xp, optimizer, B = self.xp, self.optimizer, buffers.B
         weights, velocity = coefficients(
             lrs, optimizer.momentum, optimizer.nesterov, optimizer.weight_decay
@@ -102,7 +102,7 @@ class WindowedMomentum(WindowedSGD):
                 buffers.G[j] *= xp.repeat(before[j, 2 : 2 + j], B)
 
     def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
-        """W and V as they are after the window's last step."""
+        """Set W and V to their values after the window's last step."""
 
         def after(numbers: NDArray[np.float64]) -> Array:
             by_row = self.xp.repeat(self.xp.asarray(numbers[2:], dtype=W.dtype), buffers.B)

@@ -1,4 +1,4 @@
-"""Large matrix products, split between two threads of ours while BLAS is limited to one."""
+"""Large matrix products, split between two Python threads while BLAS is limited to one."""
 
 from __future__ import annotations
 

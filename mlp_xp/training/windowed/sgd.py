@@ -14,14 +14,14 @@ The layers above take their ordinary step, U[j] receives batch j's delta, and th
 W += X^T U. Nothing is approximated, only sums are added up in another order: with m = 1 it is the
 ordinary step.
 
-Three more things, each measured on 784-128-10 in float32, one core, per step at batch 1 unless it
-says otherwise. They leave the results what they are:
+Three more things, which don't change the results. They were measured on 784-128-10 in float32, one
+core, at batch 1 unless it says otherwise:
 
 - Only *live* inputs take part, those that aren't zero in every row of the window. A dead one adds
   nothing to Z, and its weights' gradient is zero. Of MNIST's 784 inputs 490 are live in 64 rows:
   the products with them take 0.61 of the time.
 - exp() of the logits is not shifted by their maximum. Where it left its range, which the sums
-  show, the window is taken again with the shift: 0.8 of the loop's time at batch 32.
+  show, the window is computed again with the shift: 0.8 of the loop's time at batch 32.
 - The rate is folded into the divisor, d = rate onehot - e / (sum e / rate), and weights above the
   first layer lie transposed, so that every product writes where its result is needed.
 """
@@ -50,8 +50,8 @@ SAFE = 60.0
 """How far from 0 log(sum e) may be for unshifted exp() to have lost nothing, in float32."""
 
 LEAST_RATE = 1e-30
-"""Rates below this are taken for it, so that their inverse is a number in float32: neither moves
-a weight."""
+"""Smaller rates are raised to this, so that their inverse is finite in float32; neither moves a
+weight."""
 
 
 class WindowedSGD:
@@ -60,12 +60,12 @@ class WindowedSGD:
     It works on copies of the weights in a layout of its own, made when a chunk starts and written
     back when it ends (12 us each way at 784 x 128, where the chunk takes 10,000 or more): the
     network is up to date whenever a call returns, and unchanged if one fails. length is the number
-    of batches in a window, None for the one that was measured to be best.
+    of batches in a window, None for WINDOW_ROWS rows.
     """
 
     keeps_blas_threads = False
     skips_dead_inputs = True
-    """Whether weights of dead inputs stay as they are."""
+    """Whether an update leaves the weights of dead inputs unchanged."""
     may_leave_out_shift = True
 
     def __init__(
@@ -75,7 +75,7 @@ class WindowedSGD:
         self.network, self.optimizer = network, optimizer
         self.batch_size = batch_size
         self.length = length or max(1, WINDOW_ROWS // batch_size)
-        # Both cost a wait for the device that only the host's arrays don't have.
+        # On a GPU both would have to wait for results.
         on_host = network.device.on_host
         self.only_live = self.skips_dead_inputs and on_host and network.standardization is None
         unshifted = self.may_leave_out_shift and on_host and batch_size < SHIFT_FROM
@@ -90,14 +90,15 @@ class WindowedSGD:
         self.buffers: dict[tuple[int, int], Buffers] = {}
 
     def _bind_activation(self) -> None:
-        xp, activation = self.xp, self.network.activation
-        sample = xp.ones((1, 1), dtype=self.W.dtype)
-        self.function = writing_to_out(activation.function, xp, sample)
-        self.derivative = writing_to_out(
-            activation.derivative, xp, sample, activation.function(xp, sample)
-        )
-        constants = activation.constants if self.function is activation.function else ()
-        self.constants = [xp.asarray(value, dtype=self.W.dtype) for value in constants]
+        activation = self.network.activation
+        self.function, self.derivative = activation.function, activation.derivative
+        self.constants: list[Array] = []
+        if activation.writes_to_out:
+            asarray, dtype = self.xp.asarray, self.W.dtype
+            self.constants = [asarray(value, dtype=dtype) for value in activation.constants]
+        else:
+            self.function = writing_to_out(self.function)
+            self.derivative = writing_to_out(self.derivative)
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: object) -> Array:
         """Take the steps of one chunk, which has no weights; see TrainStep. rng isn't used."""
@@ -136,11 +137,11 @@ class WindowedSGD:
         return max(lr / rows, LEAST_RATE)
 
     def begin(self, buffers: Buffers, XT: Array, W: Array, lrs: Sequence[float]) -> None:
-        """P into U."""
+        """Write P into U."""
         self.product(XT.T, W, buffers.U)
 
     def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
-        """W as it is after the window's last step."""
+        """Apply the window's updates to W."""
         dW = self.dW[: len(XT)]
         self.product(XT, buffers.U, dW)
         W += dW
@@ -231,7 +232,7 @@ class WindowedSGD:
         xp, symmetric, constants = self.xp, buffers.symmetric, self.constants
         function, derivative, update_above = self.function, self.derivative, self.update_above
         product = self.product
-        # A call of product() that shares nothing is one more than batches of one row can bear.
+        # Even a call of product() that shares nothing is too slow for batches of one row.
         shared = any(buffers.B * WT.size >= WORTH_SHARING for WT in self.upper)
         exp, divide, subtract, multiply, add = (
             xp.exp, xp.divide, xp.subtract, xp.multiply, xp.add,
