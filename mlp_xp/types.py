@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Array: TypeAlias = Any
 """An array on a device: `numpy.ndarray` or `cupy.ndarray`."""
 
+Arrays: TypeAlias = list[Array]
+"""One array for each layer, or for each parameter."""
+
 Namespace: TypeAlias = Any
 """The module that makes such arrays, called `xp` throughout: `numpy` or `cupy`."""
 

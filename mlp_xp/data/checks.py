@@ -59,7 +59,7 @@ def as_array(values: ArrayLike, where: str) -> HostArray:
     # asarray() would hide that an array is mapped.
     if isinstance(values, np.memmap):
         return values
-    if isinstance(values, np.ma.MaskedArray):
+    if hasattr(values, "filled"):  # only masked arrays have it; naming numpy.ma would load it
         raise InputError(f"{where} is a masked array, whose mask would be lost; fill it in")
     try:
         return np.asarray(values)

@@ -1,7 +1,5 @@
 """From the rows of a data set to the numbers that the first layer reads."""
 
-from __future__ import annotations
-
 from mlp_xp.types import Array, Namespace
 
 

@@ -65,10 +65,7 @@ class Objective(ABC):
         """The prediction from logits (B, K), (B, K): probabilities, or the numbers themselves."""
 
     def decide(self, logits: HostArray) -> HostArray | None:
-        """The classes or labels that logits (B, K) predict, in the shape of y; None for numbers.
-
-        Accuracy is the share of them that equal y.
-        """
+        """The classes or labels that logits (B, K) predict, in the shape of y; None for numbers."""
         return None
 
     def predicted_outputs(self, prediction: HostArray) -> list[int] | None:
@@ -90,11 +87,10 @@ class Multiclass(Objective):
     def loss(self, xp: Namespace, logits: Array, y: Array, weights: Array | None = None) -> Loss:
         """Mean softmax cross-entropy in nats, and its gradient.
 
-            loss    = -(1/B) sum_i w_i sum_k q[i, k] log p[i, k],    p = softmax(logits)
-            dlogits = w (p - q) / B                        Bishop, PRML, section 4.3.4
-            q       = (1 - s) onehot(y) + s / K,  s = label_smoothing
-                                                           Szegedy et al. 2016, section 7
-        y (B,) integers in [0, K), which were checked when the data was loaded.
+        loss    = -(1/B) sum_i w_i sum_k q[i, k] log p[i, k],    p = softmax(logits)
+        dlogits = w (p - q) / B                        Bishop, PRML, section 4.3.4
+        q       = (1 - s) onehot(y) + s / K,  s = label_smoothing
+                                                       Szegedy et al. 2016, section 7
         """
         smoothing = self.label_smoothing
         rows = xp.arange(len(y))
@@ -112,8 +108,7 @@ class Multiclass(Objective):
         return softmax(xp, logits)
 
     def decide(self, logits: HostArray) -> HostArray:
-        classes: HostArray = logits.argmax(axis=-1)
-        return classes
+        return logits.argmax(axis=-1)  # type: ignore[no-any-return]
 
     def predicted_outputs(self, prediction: HostArray) -> list[int]:
         return [int(prediction.argmax())]
@@ -130,8 +125,7 @@ class Multilabel(Objective):
             loss    = -(1/BK) sum_i w_i sum_k (y log p + (1 - y) log(1 - p))[i, k],  p = sigmoid(z)
                     =  (1/BK) sum_i w_i sum_k (max(z, 0) - z y + log(1 + exp(-|z|)))[i, k]
             dlogits = w (p - y) / BK,  z = logits          Bishop, PRML, section 4.3.2
-
-        y (B, K), 0 or 1. The second form is the one computed: it can't overflow.
+        The second form of the loss is the one computed: it can't overflow.
         """
         y = y.astype(logits.dtype, copy=False)
         losses = xp.maximum(logits, 0) - logits * y + xp.log1p(xp.exp(-xp.abs(logits)))
@@ -150,8 +144,7 @@ class Multilabel(Objective):
         return [k for k, probability in enumerate(prediction) if probability > 0.5]
 
     def is_valid(self, y: HostArray) -> HostArray:
-        valid: HostArray = (y == 0) | (y == 1)
-        return valid
+        return (y == 0) | (y == 1)  # type: ignore[no-any-return]
 
 
 class Regression(Objective):

@@ -19,7 +19,7 @@ from mlp_xp.nn.activations import ACTIVATIONS, INITIALIZERS
 from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.losses import OBJECTIVES
 from mlp_xp.nn.rng import notebook_stream, stream
-from mlp_xp.types import Array, HostArray
+from mlp_xp.types import Array, Arrays, HostArray
 
 
 @dataclass
@@ -44,8 +44,7 @@ class Network:
         activation: str = "relu",
         objective: str = "multiclass",
     ):
-        self.device = device
-        self.xp = device.xp
+        self.device, self.xp = device, device.xp
         self.layers = list(layers)
         self.activation_name, self.activation = activation, ACTIVATIONS[activation]
         self.objective_name, self.objective = objective, OBJECTIVES[objective]()
@@ -74,10 +73,11 @@ class Network:
         legacy, rng = notebook_stream(seed), stream(seed, "weights")
         layers = []
         for n_in, n_out in pairwise(sizes):
-            if init == "notebook":
-                W = legacy.randn(n_out, n_in).T
-            else:
-                W = rng.standard_normal((n_in, n_out))
+            W = (
+                legacy.randn(n_out, n_in).T
+                if init == "notebook"
+                else rng.standard_normal((n_in, n_out))
+            )
             W = np.ascontiguousarray(W * math.sqrt(INITIALIZERS[init](n_in, n_out)), dtype=dtype)
             b = np.zeros(n_out, dtype=dtype)
             layers.append(Dense(device.to_device(W), device.to_device(b)))
@@ -93,7 +93,7 @@ class Network:
         """The dtype of every weight and of all that is computed from them."""
         return self.layers[0].W.dtype  # type: ignore[no-any-return]
 
-    def parameters(self) -> list[Array]:
+    def parameters(self) -> Arrays:
         """W and b of each layer, from the first to the last: the arrays themselves."""
         return [array for layer in self.layers for array in (layer.W, layer.b)]
 
@@ -111,7 +111,7 @@ class Network:
             X /= std
         return X
 
-    def dropout_masks(self, rng: np.random.Generator, rows: int, rate: float) -> list[Array]:
+    def dropout_masks(self, rng: np.random.Generator, rows: int, rate: float) -> Arrays:
         """A mask for each hidden layer, (rows, width): 0 with probability `rate`, else 1/(1-rate).
 
         The mean stays, so prediction needs no mask.    Srivastava et al. 2014, section 10.
@@ -120,9 +120,7 @@ class Network:
         keep = [rng.random(shape, dtype=np.float32) >= rate for shape in shapes]
         return [self.device.to_device(mask).astype(self.dtype) / (1 - rate) for mask in keep]
 
-    def forward(
-        self, X: Array, masks: list[Array] | None = None
-    ) -> tuple[list[Array], list[Array]]:
+    def forward(self, X: Array, masks: Arrays | None = None) -> tuple[Arrays, Arrays]:
         """Every layer's input A, before dropout, and output Z.
 
             A[0] = X,   Z[l] = (A[l] * mask[l]) W[l] + b[l],   A[l+1] = activation(Z[l])
@@ -130,17 +128,15 @@ class Network:
         X (B, n_in), in the network's dtype; masks as dropout_masks() draws them, None for no
         dropout. Returns A and Z, one array a layer each; Z[-1] are the logits, (B, n_out).
         """
-        A: list[Array] = [X]
-        Z: list[Array] = []
+        A: Arrays = [X]
+        Z: Arrays = []
         for layer in self.layers:
             if Z:
                 A.append(self.activation.function(self.xp, Z[-1]))
             Z.append(_masked(A[-1], masks, len(Z)) @ layer.W + layer.b)
         return A, Z
 
-    def backward(
-        self, A: list[Array], Z: list[Array], dlogits: Array, masks: list[Array] | None = None
-    ) -> list[Array]:
+    def backward(self, A: Arrays, Z: Arrays, dlogits: Array, masks: Arrays | None = None) -> Arrays:
         """The gradient of every parameter, in the order of parameters().
 
             dW[l] = (A[l] * mask[l])^T dZ[l],   db[l] = sum over rows of dZ[l]
@@ -149,7 +145,7 @@ class Network:
 
         A, Z as forward() returned them with the same masks; dlogits (B, n_out) = d loss / d Z[-1].
         """
-        gradients: list[Array] = []
+        gradients: Arrays = []
         dZ = dlogits
         for i in reversed(range(len(self.layers))):
             gradients[:0] = [_masked(A[i], masks, i).T @ dZ, dZ.sum(axis=0)]
@@ -165,6 +161,6 @@ class Network:
         return self.forward(X)[1][-1]
 
 
-def _masked(A: Array, masks: list[Array] | None, i: int) -> Array:
+def _masked(A: Array, masks: Arrays | None, i: int) -> Array:
     """A * mask[i], where A is the input of layer i; the first layer's has no mask."""
     return A if masks is None or i == 0 else A * masks[i - 1]

@@ -1,12 +1,9 @@
 """How gradients change weights: arithmetic on arrays, in place, that never waits for a device.
 
-Each follows PyTorch's optimizer of the same name; weight decay acts on biases too. To add one,
-write `update_one` and register the class:
+Each follows PyTorch's of the same name. To add one, write `update_one` and register the class:
 
     OPTIMIZERS["sign_sgd"] = SignSGD
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -37,9 +34,8 @@ class Optimizer:
         if not self.state:
             self.initialize(parameters)
         self.steps += 1
-        for parameter, gradient, *slots in zip(
-            parameters, gradients, *self.state.values(), strict=True
-        ):
+        columns = zip(parameters, gradients, *self.state.values(), strict=True)
+        for parameter, gradient, *slots in columns:
             self.update_one(parameter, gradient, lr, *slots)
 
     def update_one(self, parameter: Array, gradient: Array, lr: float, *slots: Array) -> None:
@@ -132,8 +128,7 @@ def clip_gradients(xp: Namespace, gradients: Sequence[Array], max_norm: float) -
     """Scale all gradients, in place, so that their common Euclidean norm is at most max_norm.
 
         scale = min(1, max_norm / (norm + 1e-6))       Pascanu et al. 2013, algorithm 1
-
-    The norm stays on the device. The 1e-6 is PyTorch's, for a norm of 0.
+    with PyTorch's 1e-6, for a norm of 0. The norm stays on the device.
     """
     norm = xp.sqrt(sum(xp.vdot(gradient, gradient) for gradient in gradients))
     scale = xp.minimum(max_norm / (norm + 1e-6), 1)

@@ -4,8 +4,6 @@ A stream depends on seed, purpose and place alone, never on what was drawn befor
 a resumed run draws the same orders and masks, and NumPy and CuPy see the same numbers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 PURPOSES = {"order": 1, "dropout": 2, "split": 3}
@@ -19,8 +17,7 @@ def stream(seed: int, purpose: str, epoch: int = 0, row: int | None = None) -> n
     """
     if purpose == "weights":
         return np.random.default_rng(seed)
-    place = [] if row is None else [row]
-    return np.random.default_rng([seed, epoch, PURPOSES[purpose], *place])
+    return np.random.default_rng([seed, epoch, PURPOSES[purpose], *([] if row is None else [row])])
 
 
 def notebook_stream(seed: int) -> np.random.RandomState:

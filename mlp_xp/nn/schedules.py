@@ -3,8 +3,6 @@
 SCHEDULES["inverse_sqrt"] = InverseSqrt
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

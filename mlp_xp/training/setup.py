@@ -61,7 +61,7 @@ def check_network(network: Network, data: Dataset) -> None:
 
 
 def new_train_step(
-    network: Network, optimizer: Optimizer, config: Config, *, weighted: bool
+    network: Network, optimizer: Optimizer, config: Config, weighted: bool
 ) -> TrainStep:
     """The windowed step where it supports the settings and is faster, else PlainStep.
 

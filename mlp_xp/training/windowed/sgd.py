@@ -36,7 +36,7 @@ from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import SGD
 from mlp_xp.training.windowed.buffers import Buffers
-from mlp_xp.training.windowed.layout import by_parameter, copy_arrays, writing_to_out
+from mlp_xp.training.windowed.layout import activation_in_place, by_parameter, copy_arrays
 from mlp_xp.training.windowed.product import WORTH_SHARING, SharedProduct
 from mlp_xp.types import Array, Chunk
 
@@ -86,19 +86,9 @@ class WindowedSGD:
         self.dW = xp.empty_like(self.W)
         self.live_W: Array = xp.empty_like(self.W) if self.only_live else None
         self.onehot = xp.eye(network.sizes[-1], dtype=network.dtype)
-        self._bind_activation()
+        in_place = activation_in_place(network.activation, xp, network.dtype)
+        self.function, self.derivative = in_place
         self.buffers: dict[tuple[int, int], Buffers] = {}
-
-    def _bind_activation(self) -> None:
-        activation = self.network.activation
-        self.function, self.derivative = activation.function, activation.derivative
-        self.constants: list[Array] = []
-        if activation.writes_to_out:
-            asarray, dtype = self.xp.asarray, self.W.dtype
-            self.constants = [asarray(value, dtype=dtype) for value in activation.constants]
-        else:
-            self.function = writing_to_out(self.function)
-            self.derivative = writing_to_out(self.derivative)
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: object) -> Array:
         """Take the steps of one chunk, which has no weights; see TrainStep. rng isn't used."""
@@ -229,7 +219,7 @@ class WindowedSGD:
         self, buffers: Buffers, rates: list[float], lrs: Sequence[float], *, shift: bool
     ) -> None:
         """The part that must go batch by batch: Z[j], the layers above, U[j]."""
-        xp, symmetric, constants = self.xp, buffers.symmetric, self.constants
+        xp, symmetric = self.xp, buffers.symmetric
         function, derivative, update_above = self.function, self.derivative, self.update_above
         product = self.product
         # Even a call of product() that shares nothing is too slow for batches of one row.
@@ -251,8 +241,8 @@ class WindowedSGD:
                 if not symmetric:
                     add(step.Z, step.P, step.Z)
             for layer in step.upward:
-                function(xp, layer.Z, layer.A, *constants)
-                derivative(xp, layer.Z, layer.A, layer.slope)
+                function(layer.Z, layer.A)
+                derivative(layer.Z, layer.A, layer.slope)
                 if shared:
                     product(layer.A_ones, layer.W, layer.out)
                 else:
