@@ -25,6 +25,8 @@ with atheris.instrument_imports(include=["mlp_xp", "zipfile", "csv", "numpy.lib.
     from mlp_xp.data import idx, npz
     from mlp_xp.devices import CPU
 
+from helpers.idx_file import idx_bytes
+
 from mlp_xp.errors import InputError
 
 READERS: list[tuple[str, Callable[[Path], object]]] = [
@@ -53,8 +55,8 @@ def seeds() -> list[bytes]:
         array.getvalue(),
         table.encode(),
         table.replace(",", "\t").replace("x", "1").replace("y", "0").encode(),
-        idx.write(X),
-        gzip.compress(idx.write(X)),
+        idx_bytes(X),
+        gzip.compress(idx_bytes(X)),
         model.read_bytes(),
         json.dumps({"data": "mnist", "hidden": [8], "lr": 0.1}).encode(),
     ]

@@ -88,9 +88,3 @@ def _parse(file: Any, path: Path, max_size: int) -> NDArray[np.uint8]:
     if math.prod(length or 1 for length in shape) >= 1 << 60:
         raise InputError(f"{path}: its header claims the shape {shape}; get it again")
     return read_bytes(file, size, str(path)).reshape(shape)
-
-
-def write(array: NDArray[np.uint8]) -> bytes:
-    """The content of an IDX file that holds `array`, uncompressed."""
-    head = struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    return head + array.tobytes()

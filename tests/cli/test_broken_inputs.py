@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from idx_file import idx_bytes
 from PIL import Image
 
 import mlp_xp
 from mlp_xp import Network, save_model
 from mlp_xp.cli import main
-from mlp_xp.data import idx, memory
+from mlp_xp.data import memory
 from mlp_xp.devices import CPU
 
 Break = Callable[[Path], list[str]]
@@ -88,8 +89,8 @@ def idx_case(name: str, pattern: str, file: str, content: bytes | None) -> None:
         folder = place / "idx"
         folder.mkdir()
         for split, rows in (("train", 6), ("t10k", 3)):
-            (folder / f"{split}-images-idx3-ubyte").write_bytes(idx.write(X[:rows]))
-            (folder / f"{split}-labels-idx1-ubyte").write_bytes(idx.write(Y[:rows]))
+            (folder / f"{split}-images-idx3-ubyte").write_bytes(idx_bytes(X[:rows]))
+            (folder / f"{split}-labels-idx1-ubyte").write_bytes(idx_bytes(Y[:rows]))
         (folder / file.removesuffix(".gz")).unlink(missing_ok=True)
         if content is not None:
             (folder / file).write_bytes(content)
@@ -99,7 +100,7 @@ def idx_case(name: str, pattern: str, file: str, content: bytes | None) -> None:
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-GOOD, PACKED = idx.write(X), gzip.compress(idx.write(X))
+GOOD, PACKED = idx_bytes(X), gzip.compress(idx_bytes(X))
 for name, pattern, file, content in (
     ("idx_empty", r"starts with nothing, not an IDX file", IMAGES, b""),
     ("idx_cut_in_magic", r"starts with 00 00, not an IDX file", IMAGES, GOOD[:2]),
@@ -123,15 +124,15 @@ for name, pattern, file, content in (
      gzip.compress(GOOD + bytes(10**7))),
     ("idx_no_labels", r"idx: not a data set; it needs .* train-labels", LABELS, None),
     ("idx_labels_of_other_length", r"6 training rows, but labels of shape \(2,\); give one",
-     LABELS, idx.write(Y[:2])),
+     LABELS, idx_bytes(Y[:2])),
     ("idx_labels_that_are_images", r"labels of shape \(6, 2, 2\); give one", LABELS, GOOD),
-    ("idx_no_rows", r"the training set is empty \(shape \(0, 2, 2\)\)", IMAGES, idx.write(X[:0])),
+    ("idx_no_rows", r"the training set is empty \(shape \(0, 2, 2\)\)", IMAGES, idx_bytes(X[:0])),
     ("idx_test_without_labels", r"one of test images and test labels is missing",
      "t10k-labels-idx1-ubyte", None),
     ("idx_test_of_other_width", r"test rows have 6 values, training rows 4; they must agree",
-     "t10k-images-idx3-ubyte", idx.write(np.zeros((3, 2, 3), np.uint8))),
+     "t10k-images-idx3-ubyte", idx_bytes(np.zeros((3, 2, 3), np.uint8))),
     ("idx_test_label_unseen", r"test label 9 does not occur in training.* 0 to 2",
-     "t10k-labels-idx1-ubyte", idx.write(np.array([0, 9, 1], np.uint8))),
+     "t10k-labels-idx1-ubyte", idx_bytes(np.array([0, 9, 1], np.uint8))),
     ("idx_two_data_sets", r"more than one file of images \(letters-.*own", f"letters-{IMAGES}",
      GOOD),
 ):  # fmt: skip
@@ -924,7 +925,7 @@ def test_bombs_take_no_memory(kind: str, place: Path) -> None:
             file.write(GOOD)
             for _ in range(1024):
                 file.write(bytes(2**20))
-        (folder / LABELS).write_bytes(idx.write(Y))
+        (folder / LABELS).write_bytes(idx_bytes(Y))
         arguments = train(folder)
     elif kind == "npz header":
         content = member(claim("'|u1'", f"({gigabyte}, 1)"))()

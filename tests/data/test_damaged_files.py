@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
+from idx_file import idx_bytes
 
 from mlp_xp import InputError, load_data
 from mlp_xp.data import idx, npz
@@ -27,7 +28,7 @@ arrays = nps.arrays(numbers, nps.array_shapes(min_dims=0, max_dims=4, min_side=0
 @given(array=nps.arrays(np.uint8, nps.array_shapes(max_dims=4, min_side=0)), packed=st.booleans())
 def test_idx_round_trip(array: np.ndarray, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / ("a.gz" if packed else "a")
-    path.write_bytes(gzip.compress(idx.write(array)) if packed else idx.write(array))
+    path.write_bytes(gzip.compress(idx_bytes(array)) if packed else idx_bytes(array))
     found = idx.read(path)
     assert found.shape == array.shape
     np.testing.assert_array_equal(found, array)
@@ -82,8 +83,8 @@ def files(tmp_path_factory) -> dict[str, bytes]:
     """A small intact file of each format."""
     folder = tmp_path_factory.mktemp("files")
     X, y = np.arange(24, dtype=np.uint8).reshape(4, 3, 2), np.array([0, 1, 2, 1])
-    labels = idx.write(y.astype(np.uint8))
-    (folder / "train-images-idx3-ubyte").write_bytes(idx.write(X))
+    labels = idx_bytes(y.astype(np.uint8))
+    (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(X))
     (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
     np.save(folder / "X.npy", X.astype("float32"))
     np.savez(folder / "stored.npz", X=X, y=y)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_file import idx_bytes
 
 from mlp_xp import Dataset, InputError, Split, load_data
 from mlp_xp.cli import main
-from mlp_xp.data import idx, memory, table
+from mlp_xp.data import memory, table
 
 # Of the four files, unpacked, as they have been published since 1998.
 PUBLISHED = {
@@ -26,8 +27,8 @@ needs_pyarrow = pytest.mark.skipif(
 
 
 def write_idx(folder: Path, X: np.ndarray, y: np.ndarray, split: str = "train") -> None:
-    (folder / f"{split}-images-idx3-ubyte").write_bytes(idx.write(X))
-    (folder / f"{split}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx.write(y)))
+    (folder / f"{split}-images-idx3-ubyte").write_bytes(idx_bytes(X))
+    (folder / f"{split}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(y)))
 
 
 def write_csv(path: Path, *lines: str) -> Path:
@@ -41,7 +42,7 @@ def write_csv(path: Path, *lines: str) -> Path:
 def test_mnist_is_the_published_one(mnist: Dataset) -> None:
     assert mnist.test is not None
     found = {
-        f"{name} {part}": hashlib.sha256(idx.write(array)).hexdigest()
+        f"{name} {part}": hashlib.sha256(idx_bytes(array)).hexdigest()
         for name, split in (("train", mnist.train), ("test", mnist.test))
         for part, array in (
             ("X", split.X.reshape(-1, 28, 28)),
