@@ -56,11 +56,9 @@ def _add_setting(group: argparse._ArgumentGroup, name: str, setting: Setting) ->
         default = setting.shown_default
         if name == "validation":  # a number or a path: see read_settings()
             options = {"metavar": "SHARE|PATH"}
-        elif setting.choices:
-            options = {"metavar": "NAME", "choices": setting.choices}
         else:
-            metavar = setting.metavar or ("N" if getattr(setting, "whole", False) else "X")
-            options = {"metavar": metavar, "type": argument_type(setting.parse)}
+            parse = argument_type(setting.parse)
+            options = {"metavar": setting.placeholder, "type": parse, "choices": setting.choices}
     group.add_argument(
         f"--{name.replace('_', '-')}",
         # Absent options stay out of the namespace, so that they don't override a preset.

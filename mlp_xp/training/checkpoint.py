@@ -25,7 +25,7 @@ MODEL = "model.safetensors"
 """The model's file name in a run's folder."""
 FORMAT = 1  # of the files; other versions are refused
 
-Arrays = dict[str, HostArray]
+NamedArrays = dict[str, HostArray]
 
 
 def save_model(network: Network, path: Path | str) -> None:
@@ -71,7 +71,7 @@ def load_model(path: Path | str, device: Device | None = None) -> Network:
     return network
 
 
-def _check_model(arrays: Arrays, metadata: dict[str, Any], path: Path) -> None:
+def _check_model(arrays: NamedArrays, metadata: dict[str, Any], path: Path) -> None:
     """Raise InputError unless these are the arrays and the description of a network."""
     for name, choices in (("activation", ACTIVATIONS), ("objective", OBJECTIVES)):
         if metadata.get(name) not in list(choices):
@@ -168,7 +168,7 @@ def _check_same_run(trainer: Trainer, metadata: Mapping[str, Any]) -> None:
         )
 
 
-def _restore(trainer: Trainer, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
+def _restore(trainer: Trainer, arrays: NamedArrays, metadata: Mapping[str, Any]) -> None:
     best = trainer.early_stopping
     best.best_epoch, best.best_loss = metadata["best_epoch"], metadata["best_loss"]
     if best.best_epoch:
@@ -207,8 +207,8 @@ def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, Any], kind
     write_atomic(path, safetensors.numpy.save(contiguous, header))
 
 
-def _read(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and metadata of a file that _write() made; InputError for any other."""
+def _read(path: Path, kind: str) -> tuple[NamedArrays, dict[str, Any]]:
+    """NamedArrays and metadata of a file that _write() made; InputError for any other."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("mlp_xp", "null"))

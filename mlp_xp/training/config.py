@@ -38,8 +38,8 @@ def setting(default: Any, kind: type[Setting], group: str, text: str, **options:
     return field(default=default, metadata={"setting": described})
 
 
-def _takes(component: Callable[..., Any], name: str) -> bool:
-    return name in inspect.signature(component).parameters
+def _arguments(component: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(component).parameters
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,18 @@ class Config:
             object.__setattr__(self, name, setting.check(name, getattr(self, name)))
         self._check_components()
         if self.class_weight is not None and not OBJECTIVES[self.objective].single_label:
-            raise InputError("class_weight needs the objective multiclass")
+            able = [name for name, objective in OBJECTIVES.items() if objective.single_label]
+            raise InputError(f"class_weight needs the objective {' or '.join(able)}")
 
     def _check_components(self) -> None:
         """Raise InputError for a setting of a kind of component that no chosen one takes."""
         chosen = [components[getattr(self, kind)] for kind, components in COMPONENTS.items()]
+        used = {name for component in chosen for name in _arguments(component)}
         for name, setting in SETTINGS.items():
-            unused = not any(_takes(component, name) for component in chosen)
-            if setting.component and unused and getattr(self, name) != setting.default:
+            changed = getattr(self, name) != setting.default
+            if setting.component and changed and name not in used:
                 components = COMPONENTS[setting.component].items()
-                able = [choice for choice, component in components if _takes(component, name)]
+                able = [choice for choice, component in components if name in _arguments(component)]
                 raise InputError(f"{name} needs the {setting.component} {' or '.join(able)}")
         for component in chosen:
             self.build(component)
@@ -154,7 +156,7 @@ class Config:
 
         Raises InputError for an argument that isn't a setting and has no default.
         """
-        parameters = inspect.signature(component).parameters
+        parameters = _arguments(component)
         for name, parameter in parameters.items():
             if name not in SETTINGS and parameter.default is parameter.empty:
                 raise InputError(f"{component.__name__} takes {name}, which is no setting")

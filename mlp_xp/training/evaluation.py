@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +37,11 @@ def predict(network: Network, X: HostArray) -> NDArray[np.floating]:
     """
     if len(X) == 0:
         raise InputError("there are no rows to predict")
-    forward = _forward(network)
+    buffer = _buffer(network, X)
     predictions = [
-        network.objective.predict(network.xp, forward(X[start : start + BATCH_ROWS]))
+        network.objective.predict(
+            network.xp, _logits(network, X[start : start + BATCH_ROWS], buffer)
+        )
         for start in range(0, len(X), BATCH_ROWS)
     ]
     return np.concatenate([network.device.to_host(prediction) for prediction in predictions])
@@ -52,12 +53,12 @@ def evaluate(network: Network, split: Split) -> Evaluation:
     Raises InputError if inputs or targets don't fit the network.
     """
     device, objective, n_outputs = network.device, network.objective, network.sizes[-1]
-    forward = _forward(network)
+    buffer = _buffer(network, split.X)
     confusion = np.zeros(n_outputs**2, dtype=np.int64)
     loss_sum, correct, answers = 0.0, 0, 0
     for start in range(0, len(split), BATCH_ROWS):
         X, y, _ = split.take(start, min(start + BATCH_ROWS, len(split)))
-        logits = forward(X)
+        logits = _logits(network, X, buffer)
         _check_targets(network, y)
         loss, _ = objective.loss(network.xp, logits, device.to_device(y))
         loss_sum += float(loss) * len(y)
@@ -87,15 +88,13 @@ def _check_targets(network: Network, y: HostArray) -> None:
         raise InputError(f"the network has {n_outputs} outputs, the data {y.shape[1]} columns")
 
 
-def _forward(network: Network) -> Callable[[HostArray], Array]:
-    """A function from rows on the host, at most BATCH_ROWS of them, to their logits (B, K)."""
-    # Reused, because allocating a new array takes as long as filling it.
-    buffer: list[Array] = []
+def _buffer(network: Network, X: HostArray) -> Array:
+    """An array for BATCH_ROWS prepared rows."""
+    # Used again and again: allocating a new array takes as long as filling it.
+    return network.xp.empty((BATCH_ROWS, X.shape[1]), dtype=network.dtype)
 
-    def forward(X: HostArray) -> Array:
-        if not buffer:
-            buffer.append(network.xp.empty((BATCH_ROWS, X.shape[1]), dtype=network.dtype))
-        batch = network.device.to_device(X)
-        return network.logits(network.prepare(batch, buffer[0][: len(batch)]))
 
-    return forward
+def _logits(network: Network, X: HostArray, buffer: Array) -> Array:
+    """The logits (B, K) of at most BATCH_ROWS rows on the host."""
+    batch = network.device.to_device(X)
+    return network.logits(network.prepare(batch, buffer[: len(batch)]))

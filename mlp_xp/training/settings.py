@@ -38,6 +38,11 @@ class Setting:
         return False
 
     @property
+    def placeholder(self) -> str:
+        """What stands for a value in the help page: metavar, or what suits the kind."""
+        return self.metavar or "NAME"
+
+    @property
     def shown_default(self) -> str:
         """The default as it would be written on the command line."""
         if isinstance(self.default, tuple):
@@ -96,6 +101,11 @@ class Number(Setting):
     whole: bool = False
     least: float = 0
     below: float = math.inf
+
+    @property
+    def placeholder(self) -> str:
+        """N for a whole number, X for any."""
+        return self.metavar or ("N" if self.whole else "X")
 
     def check(self, name: str, value: Any) -> Any:
         """A number in the range, or None if that is the default."""

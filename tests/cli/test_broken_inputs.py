@@ -22,6 +22,7 @@ import pytest
 import safetensors.numpy
 from idx_file import idx_bytes
 from PIL import Image
+from processes import run_python
 
 import mlp_xp
 from mlp_xp import Network, save_model
@@ -790,21 +791,6 @@ def test_one_line_and_nothing_changed(name: str, place: Path, capsys, monkeypatc
     assert snapshot(place) == before
 
 
-def in_a_process(
-    arguments: list[str], folder: Path, program: tuple[str, ...] = ("-m", "mlp_xp"), **options
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", *program, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)},
-        timeout=60,
-        check=False,
-        **options,
-    )
-
-
 @pytest.mark.parametrize(
     "name",
     ["idx_gzip_cut", "npz_objects", "csv_category", "model_huge_header_length", "picture_bomb",
@@ -812,7 +798,7 @@ def in_a_process(
 )  # fmt: skip
 def test_the_same_in_a_process_of_its_own(name: str, place: Path) -> None:
     function, pattern = CASES[name]
-    done = in_a_process(function(place), place)
+    done = run_python(*function(place), folder=place)
     expected = STATUS.get(name, 2), "", 1
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == expected, done.stderr
     assert re.search(pattern, done.stderr)
@@ -873,7 +859,7 @@ def test_without_permission(closed: str, arguments: list[str], place: Path) -> N
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
     before = snapshot(place)
-    done = in_a_process(arguments, place, program=("-c", AS_NOBODY))
+    done = run_python(*arguments, folder=place, program=("-c", AS_NOBODY))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert re.search(rf"{closed}[\w./]*: .*Permission denied", done.stderr)
     assert snapshot(place) == before
@@ -892,7 +878,7 @@ def test_a_full_disk(place: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 
     arguments = [*train(place / "good.npz", "--hidden", "600", "--quiet")]
-    done = in_a_process(arguments, place, preexec_fn=limit)
+    done = run_python(*arguments, folder=place, preexec_fn=limit)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert re.search(rf"new/\S+: can't be written: {os.strerror(errno.EFBIG)}", done.stderr)

@@ -1,7 +1,6 @@
 """The commands as users run them, most of them in a process of their own."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,23 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import ENVIRONMENT
+from processes import run_python as run
 
 import mlp_xp
 from mlp_xp.cli import main
 from mlp_xp.nn import ACTIVATIONS, Activation
 from mlp_xp.runs import RunFolder
-
-
-def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "mlp_xp", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)},
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +213,7 @@ def test_runs_of_the_same_second_get_folders_of_their_own(place):
     (folder / "some_bars.npz").write_bytes((place / "bars.npz").read_bytes())
     options = ("--data", "some_bars.npz", "--epochs", 1, "--quiet", "--device", "cpu")
     command = [sys.executable, "-m", "mlp_xp", "train", *map(str, options)]
-    env = {**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)}
-    crowd = [subprocess.Popen(command, cwd=folder, env=env, stdout=-3) for _ in range(4)]
+    crowd = [subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=-3) for _ in range(4)]
     assert [process.wait() for process in crowd] == [0] * 4
     names = [path.name for path in (folder / "runs").iterdir()]
     assert len(names) == 4
@@ -239,7 +227,7 @@ def test_output_that_cannot_be_written_is_one_line(place):
         done = subprocess.run(
             [sys.executable, "-m", "mlp_xp", "evaluate", "run"],
             cwd=place, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)},
+            env=ENVIRONMENT,
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == "mlp_xp: error: standard output: No space left on device\n"
@@ -311,6 +299,6 @@ def test_a_reader_that_goes_away_is_not_an_error(command, place):
     done = subprocess.run(
         f'"{sys.executable}" -m mlp_xp {command} | true',
         shell=True, cwd=place, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)},
+        env=ENVIRONMENT,
     )  # fmt: skip
     assert done.stderr == ""

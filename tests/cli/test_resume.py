@@ -1,7 +1,6 @@
 """A run that was stopped, however it was stopped, ends in the same bits as one that wasn't."""
 
 import json
-import os
 import random
 import resource
 import signal
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import ENVIRONMENT
 
-import mlp_xp
 from mlp_xp import Callback, Config, Dataset, InputError, Split, Trainer
 from mlp_xp.cli import main
 from mlp_xp.devices import Device
@@ -108,7 +107,7 @@ def start(*arguments: object, folder: Path, **options: object) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, "-m", "mlp_xp", "train", "--device", "cpu", *map(str, arguments)],
         cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)}, **options,
+        env=ENVIRONMENT, **options,
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class WindowedMomentum(WindowedSGD):
     """
 
     skips_dead_inputs = False  # their weights still decay and follow their velocity
-    may_leave_out_shift = False  # it may repeat a window, and velocities can't be undone
+    needs_shift = True  # velocities can't be undone
 
     def __init__(
         self, network: Network, optimizer: SGD, batch_size: int, length: int | None = None

@@ -66,7 +66,8 @@ class WindowedSGD:
     keeps_blas_threads = False
     skips_dead_inputs = True
     """Whether an update leaves the weights of dead inputs unchanged."""
-    may_leave_out_shift = True
+    needs_shift = False
+    """Whether a window can't be computed twice, as it may have to be without the shift."""
 
     def __init__(
         self, network: Network, optimizer: SGD, batch_size: int, length: int | None = None
@@ -78,8 +79,7 @@ class WindowedSGD:
         # On a GPU both would have to wait for results.
         on_host = network.device.on_host
         self.only_live = self.skips_dead_inputs and on_host and network.standardization is None
-        unshifted = self.may_leave_out_shift and on_host and batch_size < SHIFT_FROM
-        self.always_shift = not unshifted
+        self.always_shift = self.needs_shift or not on_host or batch_size >= SHIFT_FROM
         self.product = SharedProduct(xp, blas_threads() if on_host else 1)
         self.W, *upper = (xp.concatenate([layer.W, layer.b[None]]) for layer in network.layers)
         self.upper = [xp.ascontiguousarray(W.T) for W in upper]
@@ -208,8 +208,7 @@ class WindowedSGD:
             self._loop(buffers, rates, lrs, shift=False)
             log_sums = xp.log(buffers.sums[:, 0] * rate_by_row)
         if not -SAFE < log_sums.min() <= log_sums.max() < SAFE:  # true of NaN as well
-            for WT, old in zip(self.upper, before, strict=True):
-                WT[...] = old
+            copy_arrays(before, self.upper)
             begin()
             self._loop(buffers, rates, lrs, shift=True)
             log_sums = xp.log(buffers.sums[:, 0] * rate_by_row)
