@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mlp_xp.lazy import lazy_names
 
+# Type checkers take it for true. Importing typing's own would be most of the time of this import,
+# in which Ctrl-C can't be answered yet.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mlp_xp.data import Dataset, Split, load_data
     from mlp_xp.devices import Device, get_device

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """The text in one line, with line breaks and a terminal's escapes spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class InputError(ValueError):
     """An input that can't be used; the message says what is wrong, where, and what to do.
 
@@ -12,8 +17,15 @@ class InputError(ValueError):
     status = 2
 
     def __init__(self, message: str):
-        # Names and values from outside may hold line breaks and terminal escapes.
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__(printable(message))  # names and values may come from outside
+
+
+class DivergenceError(InputError):
+    """The loss of a training stopped being finite."""
+
+
+class TrainingWarning(UserWarning):
+    """A training whose result may not be what was wanted; the message says why."""
 
 
 class DeviceError(InputError):
@@ -26,5 +38,8 @@ class DeviceUnavailable(Exception):
     """Why a CUDA device can't be used (`cause`), and what to do about it."""
 
     def __init__(self, cause: str, remedy: str):
-        super().__init__(f"{cause}; {remedy}")
+        super().__init__(cause, remedy)  # all of them, so that it can be unpickled
         self.cause = cause
+
+    def __str__(self) -> str:
+        return "; ".join(self.args)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_xp.data.dataset import Dataset, Split
+from mlp_xp.data.dataset import Dataset
+from mlp_xp.data.split import Split
 from mlp_xp.errors import InputError
 from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.rng import stream
@@ -63,9 +64,11 @@ def sample_weights(
     )
     if class_weight is not None:
         weights *= _class_weights(class_weight, split.y[index], n_outputs)[split.y]
-    mean = weights[index].mean()
-    if not mean > 0:
-        raise InputError("the weights of all rows are 0; nothing would be learned")
+    with np.errstate(over="ignore"):
+        mean = weights[index].mean()
+    if not 0 < mean < math.inf:
+        why = "are 0" if mean == 0 else "add up to infinity"
+        raise InputError(f"the weights of all rows {why}; nothing would be learned")
     return np.asarray(weights / mean, dtype=dtype)
 
 
@@ -87,18 +90,28 @@ def mean_and_std(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]
         mean = (1/M) sum_i X[i],   std = sqrt((1/M) sum_i (X[i] - mean)^2)
 
     Bytes are scaled first, as in training. An input that never changes has the deviation 1, so
-    that standardizing makes it 0.
+    that standardizing makes it 0. Raises InputError if the difference of two values is infinite.
     """
 
-    def chunks() -> Iterator[NDArray[np.float64]]:
+    def distances() -> Iterator[NDArray[np.float64]]:
+        # From the first row, so that an input that never changes is exactly 0 here.
         for start in range(0, len(split), CHUNK_ROWS):
             X, _, _ = split.take(start, start + CHUNK_ROWS)
-            yield scale_inputs(np, X, "float64")
+            yield scale_inputs(np, X, "float64") - first
 
-    zero = np.zeros(split.X.shape[1])
-    # Measured from the first row, so that an input that never changes is exactly 0 here.
     first = scale_inputs(np, split.take(0, 1)[0], "float64")[0]
-    offset = sum(((chunk - first).sum(axis=0) for chunk in chunks()), zero) / len(split)
-    squares = sum((((chunk - first - offset) ** 2).sum(axis=0) for chunk in chunks()), zero)
-    deviation = np.sqrt(squares / len(split))
-    return first + offset, np.where(deviation > 0, deviation, 1.0)
+    offset, largest = np.zeros(len(first)), np.zeros(len(first))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for distance in distances():
+            offset += distance.sum(axis=0) / len(split)
+            np.maximum(largest, np.abs(distance).max(axis=0), out=largest)
+        # Squared in units of the largest, since 1e-200 squared is 0 and 1e200 squared infinite.
+        unit = np.where(largest > 0, largest, 1.0)
+        squares = sum((((d - offset) / unit) ** 2).sum(axis=0) for d in distances())
+        std = np.sqrt(squares / len(split)) * unit
+        too_far = np.flatnonzero(~np.isfinite(first + offset + std))
+    if len(too_far):
+        raise InputError(
+            f"input {too_far[0]} can't be standardized: its values are too far apart for float64"
+        )
+    return first + offset, np.where(std > 0, std, 1.0)

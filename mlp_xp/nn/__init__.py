@@ -1,7 +1,5 @@
 """The mathematics, written against an array namespace `xp`: NumPy or CuPy."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from mlp_xp.lazy import lazy_names

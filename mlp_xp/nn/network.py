@@ -19,7 +19,7 @@ from mlp_xp.nn.activations import ACTIVATIONS, INITIALIZERS
 from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.losses import OBJECTIVES
 from mlp_xp.nn.rng import notebook_stream, stream
-from mlp_xp.types import Array, Arrays, HostArray
+from mlp_xp.types import Array, Arrays, HostArray, Namespace
 
 
 @dataclass
@@ -33,8 +33,9 @@ class Dense:
 class Network:
     """A multi-layer perceptron: Dense layers on a device, with an activation between them.
 
-    activation and objective are keys of ACTIVATIONS and OBJECTIVES. output_names: None if the data
-    had none. standardization: each input's mean and standard deviation, (n_in,), or None.
+    activation and objective are keys of ACTIVATIONS and OBJECTIVES. standardization: each input's
+    mean and standard deviation, (n_in,) float64, or None. feature_names, output_names, label: what
+    the data's columns were called, and the column of classes, None if they had no names.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Network:
         activation: str = "relu",
         objective: str = "multiclass",
     ):
-        self.device, self.xp = device, device.xp
+        self.device = device
         self.layers = list(layers)
         self.activation_name, self.activation = activation, ACTIVATIONS[activation]
         self.objective_name, self.objective = objective, OBJECTIVES[objective]()
+        self.feature_names: tuple[str, ...] | None = None
         self.output_names: tuple[str, ...] | None = None
+        self.label: str | None = None
         self.standardization: tuple[Array, Array] | None = None
 
     @classmethod
@@ -84,6 +87,11 @@ class Network:
         return cls(device, layers, activation, objective)
 
     @property
+    def xp(self) -> Namespace:
+        """The device's array namespace."""
+        return self.device.xp  # not kept: a module can't be pickled
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """(n_in, hidden..., n_out)."""
         return (self.layers[0].W.shape[0], *(layer.W.shape[1] for layer in self.layers))
@@ -99,17 +107,23 @@ class Network:
 
     def standardize(self, mean: HostArray, std: HostArray) -> None:
         """Make prepare() turn each input x into (x - mean) / std; both (n_in,), on the host."""
-        to_device, dtype = self.device.to_device, self.dtype
-        self.standardization = to_device(mean.astype(dtype)), to_device(std.astype(dtype))
+        mean, std = mean.astype("float64"), std.astype("float64")
+        self.standardization = self.device.to_device(mean), self.device.to_device(std)
 
     def prepare(self, X: Array, out: Array | None = None) -> Array:
-        """Rows (B, n_in) of a data set, scaled and standardized for the first layer."""
-        X = scale_inputs(self.xp, X, str(self.dtype), out)
+        """Rows (B, n_in) of a data set, scaled and standardized, in the network's dtype.
+
+        out (B, n_in): where to put them. Raises InputError for rows of another width.
+        """
+        if X.shape[1] != self.sizes[0]:
+            raise InputError(f"the network takes {self.sizes[0]} inputs, the data has {X.shape[1]}")
         if self.standardization is not None:
             mean, std = self.standardization
-            X = self.xp.subtract(X, mean, out=out)
+            # float32 would round away what differs between time stamps before it is subtracted.
+            wide = scale_inputs(self.xp, X, "float64")
+            X = self.xp.subtract(wide, mean, out=None if wide is X else wide)
             X /= std
-        return X
+        return scale_inputs(self.xp, X, str(self.dtype), out)
 
     def dropout_masks(self, rng: np.random.Generator, rows: int, rate: float) -> Arrays:
         """A mask for each hidden layer, (rows, width): 0 with probability `rate`, else 1/(1-rate).
@@ -156,8 +170,6 @@ class Network:
 
     def logits(self, X: Array) -> Array:
         """The last layer's output for X (B, n_in), shape (B, n_out)."""
-        if X.shape[1] != self.sizes[0]:
-            raise InputError(f"the network takes {self.sizes[0]} inputs, the data has {X.shape[1]}")
         return self.forward(X)[1][-1]
 
 

@@ -26,7 +26,7 @@ class Callback:
 
 
 class Checkpointer(Callback):
-    """Writes a checkpoint every `seconds` seconds, or every `epochs` epochs."""
+    """Writes a checkpoint every `seconds` seconds, or every `epochs` epochs, and after the last."""
 
     def __init__(self, path: Path, *, seconds: float | None = None, epochs: int | None = None):
         self.path = path
@@ -41,7 +41,8 @@ class Checkpointer(Callback):
 
     def on_epoch(self, trainer: Trainer) -> None:
         """Save if a checkpoint is due."""
-        if self.epochs is not None and len(trainer.history) % self.epochs == 0:
+        is_due = self.epochs is not None and len(trainer.history) % self.epochs == 0
+        if is_due or trainer.finished:  # from the last one, a run can be extended
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ NamedArrays = dict[str, HostArray]
 
 
 def save_model(network: Network, path: Path | str) -> None:
-    """Write the network's weights, bit for bit, its architecture, standardization and output names.
+    """Write the network's weights, bit for bit, its architecture, standardization and names.
 
     Tensors `layer.0.W` (n_in, n_out), `layer.0.b` (n_out,) and so on; `input.mean` and `input.std`
-    (n_in,) if it standardizes. Raises InputError if the file can't be written.
+    (n_in,) float64 if it standardizes. Raises InputError if the file can't be written.
     """
     arrays = {}
     for i, layer in enumerate(network.layers):
@@ -43,7 +43,9 @@ def save_model(network: Network, path: Path | str) -> None:
     metadata = {
         "activation": network.activation_name,
         "objective": network.objective_name,
+        "feature_names": network.feature_names,
         "output_names": network.output_names,
+        "label": network.label,
     }
     _write(Path(path), {k: to_host(a) for k, a in arrays.items()}, metadata, "model")
 
@@ -56,7 +58,10 @@ def load_model(path: Path | str, device: Device | None = None) -> Network:
     """
     device = device or get_device()
     path = Path(path)
-    path = path / MODEL if path.is_dir() else path
+    if path.is_dir():
+        if not (path / MODEL).exists():
+            raise InputError(f"{path}: holds no {MODEL}; a run has one once it is finished")
+        path = path / MODEL
     arrays, metadata = _read(path, "model")
     _check_model(arrays, metadata, path)
     mean, std = arrays.pop("input.mean", None), arrays.pop("input.std", None)
@@ -65,7 +70,9 @@ def load_model(path: Path | str, device: Device | None = None) -> Network:
         for i in range(len(arrays) // 2)
     ]
     network = Network(device, layers, metadata["activation"], metadata["objective"])
-    network.output_names = tuple(metadata["output_names"]) if metadata["output_names"] else None
+    for names in ("feature_names", "output_names"):
+        setattr(network, names, tuple(metadata[names]) if metadata.get(names) else None)
+    network.label = metadata.get("label")
     if mean is not None and std is not None:
         network.standardize(mean, std)
     return network
@@ -87,30 +94,48 @@ def _check_model(arrays: NamedArrays, metadata: dict[str, Any], path: Path) -> N
     if str(dtype) not in ("float32", "float64"):
         raise InputError(f"{path}: not a model: its weights are of type {dtype}")
     n_in = (arrays["layer.0.W"].shape or (0,))[0]
+    n_features = n_in
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(inputs, (n_in,))
     for i in range(count):
         n_out = (arrays[f"layer.{i}.b"].shape or (0,))[0]
         shapes |= {f"layer.{i}.W": (n_in, n_out), f"layer.{i}.b": (n_out,)}
         n_in = n_out
     for name, array in arrays.items():
-        if array.shape != shapes[name] or 0 in array.shape or array.dtype != dtype:
+        fitting = np.dtype("float64") if name in inputs else dtype
+        if array.shape != shapes[name] or 0 in array.shape or array.dtype != fitting:
             raise InputError(
                 f"{path}: damaged model: {name} is {array.dtype} {array.shape}, "
-                f"where {dtype} {shapes[name]} fits"
+                f"where {fitting} {shapes[name]} fits"
             )
         if not np.isfinite(array).all():
             raise InputError(f"{path}: damaged model: {name} holds NaN or infinity")
-    names = metadata.get("output_names", ())
-    fits = isinstance(names, list) and len(names) == n_in
-    if names is not None and not (fits and all(isinstance(name, str) for name in names)):
-        raise InputError(f"{path}: damaged model: {n_in} outputs, but their names are {names!r}")
+    if inputs and not (arrays["input.std"] > 0).all():
+        raise InputError(f"{path}: damaged model: input.std holds 0 or less")
+    _check_names(metadata, n_features, n_in, path)
+
+
+def _check_names(metadata: dict[str, Any], n_features: int, n_outputs: int, path: Path) -> None:
+    """Raise InputError unless the names fit a network of so many inputs and outputs."""
+    for key, count in (("feature_names", n_features), ("output_names", n_outputs)):
+        names = metadata.get(key)
+        fits = isinstance(names, list) and len(names) == count
+        if names is not None and not (fits and all(isinstance(name, str) for name in names)):
+            raise InputError(f"{path}: damaged model: {count} names fit, but {key} is {names!r}")
+    if not isinstance(metadata.get("label"), str | None):
+        raise InputError(f"{path}: damaged model: label is {metadata['label']!r}")
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
-    """Write all that a bit-for-bit resume needs, for load_checkpoint(). Call it between chunks."""
+    """Write all that a bit-for-bit resume needs, for load_checkpoint(). Call it between chunks.
+
+    Once fit() has ended with patience, the weights are the best ones, not the last: to extend such
+    a run, save within it, as Checkpointer does. Raises InputError if an error has left the run's
+    state half changed, or if the file can't be written.
+    """
+    trainer.guard.check()
     metadata = {
         "config": trainer.config.to_dict(),
-        "data": trainer.fingerprint,
+        "data": trainer.fingerprint(),
         "device": trainer.network.device.name,
         "history": [list(epoch) for epoch in trainer.history],
         "rows": trainer.rows,
@@ -127,16 +152,24 @@ def save_checkpoint(trainer: Trainer, path: Path) -> None:
     _write(path, arrays, metadata, "checkpoint")
 
 
-def load_checkpoint(trainer: Trainer, path: Path) -> str:
-    """Bring a new trainer to where save_checkpoint() left another; returns that one's device.
+EXTENDING = ("epochs", "patience")
+"""The settings that may differ in a run that is extended: they say when it ends."""
 
-    Raises InputError, naming the difference, if settings, data or layers differ, or if the file
-    is damaged.
+
+def load_checkpoint(trainer: Trainer, path: Path, *, extend: bool = False) -> str:
+    """Bring a trainer to where save_checkpoint() left another; returns that one's device.
+
+    extend: whether the trainer may have other `epochs` and another `patience`. The schedule then
+    spans the new number of epochs, from the next step on.
+
+    Raises InputError, naming the difference, if settings, data or layers differ, if the epochs that
+    are done are more than the trainer's, or if the file is damaged.
     """
     arrays, metadata = _read(path, "checkpoint")
     try:
-        _check_same_run(trainer, metadata)
-        _restore(trainer, arrays, metadata)
+        _check_same_run(trainer, metadata, EXTENDING if extend else ())
+        with trainer.guard:
+            _restore(trainer, arrays, metadata)
         return str(metadata["device"])
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -154,25 +187,31 @@ def _state(trainer: Trainer) -> dict[str, Array]:
     return {f"{group}.{i}": a for group, arrays in groups.items() for i, a in enumerate(arrays)}
 
 
-def _check_same_run(trainer: Trainer, metadata: Mapping[str, Any]) -> None:
+def _check_same_run(
+    trainer: Trainer, metadata: Mapping[str, Any], may_differ: Collection[str]
+) -> None:
     for name, value in trainer.config.to_dict().items():
-        if metadata["config"].get(name) != value:
+        if name not in may_differ and metadata["config"].get(name) != value:
             raise InputError(
                 f"the checkpoint has {name} {metadata['config'].get(name)!r}, "
                 f"the run {value!r}; resume with the same settings"
             )
-    if metadata["data"] != trainer.fingerprint:
+    begun = len(metadata["history"]) + (metadata["rows"] > 0)
+    if trainer.config.epochs < begun:
+        raise InputError(f"{begun} epochs are begun; --epochs must be at least that")
+    if metadata["data"] != trainer.fingerprint():
         raise InputError(
-            f"the data '{trainer.data.name}' has changed since this was written: its fingerprint "
-            f"is {trainer.fingerprint}, it was {metadata['data']}"
+            f"the data '{trainer.data.name}' has changed since this was written; give the same "
+            "data, or start a new run"
         )
 
 
 def _restore(trainer: Trainer, arrays: NamedArrays, metadata: Mapping[str, Any]) -> None:
     best = trainer.early_stopping
     best.best_epoch, best.best_loss = metadata["best_epoch"], metadata["best_loss"]
-    if best.best_epoch:
-        best.best_weights = [array.copy() for array in trainer.network.parameters()]
+    best.diverged = False
+    parameters = trainer.network.parameters() if best.best_epoch else []
+    best.best_weights = [array.copy() for array in parameters]
     restore_arrays(_state(trainer), arrays, trainer.network.device)
     trainer.optimizer.steps = metadata["steps"]
     trainer.schedule.load_state(metadata["schedule"])

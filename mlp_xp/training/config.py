@@ -132,7 +132,7 @@ class Config:
     def __post_init__(self) -> None:
         """Check every field, and then their combination."""
         for name, setting in SETTINGS.items():
-            object.__setattr__(self, name, setting.check(name, getattr(self, name)))
+            object.__setattr__(self, name, setting.validate(name, getattr(self, name)))
         self._check_components()
         if self.class_weight is not None and not OBJECTIVES[self.objective].single_label:
             able = [name for name, objective in OBJECTIVES.items() if objective.single_label]
@@ -165,9 +165,14 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
         """The Config with these fields; the others keep their defaults."""
+        if not isinstance(values, Mapping):
+            raise InputError(
+                f"the configuration is {values!r}; it must be a dictionary of settings"
+            )
         unknown = values.keys() - SETTINGS.keys()
         if unknown:
-            raise InputError(f"unknown setting {', '.join(sorted(unknown))} in the configuration")
+            names = ", ".join(sorted(map(str, unknown)))
+            raise InputError(f"unknown setting {names} in the configuration")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,10 +1,15 @@
-"""Early stopping: when to stop a training run, and which weights to restore."""
+"""When to stop a training run before its last epoch, and which weights to restore."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from mlp_xp.errors import DivergenceError, TrainingWarning
+from mlp_xp.nn.network import Network
+from mlp_xp.training.config import Config
 from mlp_xp.types import Array
 
 
@@ -12,13 +17,15 @@ class EarlyStopping:
     """Remembers the epoch with the lowest validation loss, and its weights.
 
     patience: epochs without a lower loss after which to stop; None: never stop.
-    best_epoch counts from 1, and is 0 before the first.
+    best_epoch counts from 1, and is 0 before the first. diverged: whether the loss has stopped
+    being finite since, so that training can't go on.
     """
 
     def __init__(self, patience: int | None = None):
         self.patience = patience
         self.best_epoch, self.best_loss = 0, math.inf
         self.best_weights: list[Array] = []
+        self.diverged = False
 
     def observe(self, epoch: int, loss: float, parameters: Sequence[Array]) -> None:
         """Record an epoch's validation loss, and copy the parameters if it is the lowest."""
@@ -28,14 +35,59 @@ class EarlyStopping:
 
     def is_due(self, epoch: int) -> bool:
         """Whether to stop after this epoch."""
-        return (
-            self.patience is not None
-            and self.best_epoch > 0
-            and epoch - self.best_epoch >= self.patience
-        )
+        if self.patience is None or not self.best_epoch:
+            return False
+        return self.diverged or epoch - self.best_epoch >= self.patience
+
+    @contextmanager
+    def best_if_diverging(self) -> Iterator[None]:
+        """End a training whose loss stops being finite with its best weights, and a warning.
+
+        Without best weights, or a patience, the DivergenceError passes.
+        """
+        try:
+            yield
+        except DivergenceError as error:
+            self.diverged = True
+            if not self.is_due(self.best_epoch):
+                raise
+            message = (
+                f"{error}; this is the network of epoch {self.best_epoch}, whose validation loss "
+                f"is the lowest, {self.best_loss:.4f}"
+            )
+            warnings.warn(message, TrainingWarning, stacklevel=4)  # the caller of fit()
 
     def restore(self, parameters: Sequence[Array]) -> None:
         """Copy the best weights, if any, into the parameters; does nothing without a patience."""
         if self.patience is not None and self.best_weights:
             for parameter, best in zip(parameters, self.best_weights, strict=True):
                 parameter[...] = best
+
+
+def check_finite(loss_sum: float, epoch: int, rows: int, n_steps: int, config: Config) -> None:
+    """Raise DivergenceError unless the sum of losses is finite, after n_steps from row `rows`."""
+    if math.isfinite(loss_sum):
+        return
+    first = rows // config.batch_size + 1
+    place = f"in step {first}"
+    if n_steps > 1:
+        place = f"between steps {first} and {first + n_steps - 1}"
+    raise DivergenceError(
+        f"the loss became {loss_sum} in epoch {epoch}, {place}: {_remedy(config)}"
+    )
+
+
+def check_weights(network: Network, epoch: int, config: Config) -> None:
+    """Raise DivergenceError unless all weights are finite, which no later loss may show."""
+    xp = network.xp
+    finite = [xp.isfinite(array).all() for array in network.parameters()]
+    if not xp.stack(finite).all():  # a single wait for the device
+        raise DivergenceError(
+            f"the weights became infinite or NaN in the last step of epoch {epoch}: "
+            f"{_remedy(config)}"
+        )
+
+
+def _remedy(config: Config) -> str:
+    scale = "" if config.standardize else ", or scale the inputs by --standardize"
+    return f"lower --lr ({config.lr}){scale}"

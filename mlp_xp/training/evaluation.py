@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mlp_xp.data import Split
+from mlp_xp.data.checks import as_array, as_numbers, check_finite, check_targets
 from mlp_xp.errors import InputError
 from mlp_xp.nn.network import Network
 from mlp_xp.types import Array, HostArray
 
 BATCH_ROWS = 512  # few enough that activations stay in the cache
+MOST_CLASSES = 1000
+"""More classes have no confusion matrix: it grows with their square, and nobody could read it."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Evaluation:
 
     accuracy, from 0 to 1: the share of correct classes or labels, as Objective.decide() decides
     them; None for regression. confusion (K, K) int64: true by predicted class; None unless each
-    row has one class.
+    row has one class, of at most MOST_CLASSES.
     """
 
     loss: float
@@ -29,20 +32,28 @@ class Evaluation:
     confusion: NDArray[np.int64] | None
 
 
-def predict(network: Network, X: HostArray) -> NDArray[np.floating]:
-    """The network's prediction for each row of X (N, n), on the host: (N, K).
+def predict(network: Network, X: ArrayLike) -> NDArray[np.floating]:
+    """The network's prediction for each row of X (N, ...), on the host: (N, K).
 
     Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. X: as
-    a Split holds it. Raises InputError for no rows, or rows of the wrong length.
+    Dataset.from_arrays() takes it. Raises InputError for no rows, rows of the wrong length, values
+    that aren't numbers, NaN and infinity.
     """
-    if len(X) == 0:
+    rows = as_array(X, "the data")
+    if rows.ndim < 2:
+        raise InputError(
+            f"the data has shape {rows.shape}; it needs one row a sample, as X[None] is of one"
+        )
+    if len(rows) == 0:
         raise InputError("there are no rows to predict")
-    buffer = _buffer(network, X)
+    rows = as_numbers(rows, "the data")
+    network.device.use()
+    buffer = _buffer(network)
     predictions = [
         network.objective.predict(
-            network.xp, _logits(network, X[start : start + BATCH_ROWS], buffer)
+            network.xp, _logits(network, rows[start : start + BATCH_ROWS], start, buffer)
         )
-        for start in range(0, len(X), BATCH_ROWS)
+        for start in range(0, len(rows), BATCH_ROWS)
     ]
     return np.concatenate([network.device.to_host(prediction) for prediction in predictions])
 
@@ -50,27 +61,34 @@ def predict(network: Network, X: HostArray) -> NDArray[np.floating]:
 def evaluate(network: Network, split: Split) -> Evaluation:
     """Loss, accuracy and confusion matrix over the rows of a split.
 
-    Raises InputError if inputs or targets don't fit the network.
+    Raises InputError if inputs or targets don't fit the network, and for NaN and infinity.
     """
+    if not isinstance(split, Split):
+        raise InputError(
+            f"evaluate() takes a Split, such as data.test or Split(X, y), not "
+            f"{type(split).__name__}"
+        )
     device, objective, n_outputs = network.device, network.objective, network.sizes[-1]
-    buffer = _buffer(network, split.X)
-    confusion = np.zeros(n_outputs**2, dtype=np.int64)
+    device.use()
+    buffer = _buffer(network)
+    has_confusion = objective.single_label and n_outputs <= MOST_CLASSES
+    confusion = np.zeros((n_outputs, n_outputs) if has_confusion else (0, 0), dtype=np.int64)
     loss_sum, correct, answers = 0.0, 0, 0
     for start in range(0, len(split), BATCH_ROWS):
         X, y, _ = split.take(start, min(start + BATCH_ROWS, len(split)))
-        logits = _logits(network, X, buffer)
+        logits = _logits(network, X, start, buffer)
         _check_targets(network, y)
         loss, _ = objective.loss(network.xp, logits, device.to_device(y))
         loss_sum += float(loss) * len(y)
         decided = objective.decide(device.to_host(logits))
         if decided is not None:
             correct, answers = correct + int((decided == y).sum()), answers + y.size
-            if objective.single_label:
-                confusion += np.bincount(y * n_outputs + decided, minlength=n_outputs**2)
+            if has_confusion:
+                np.add.at(confusion, (y, decided), 1)
     return Evaluation(
         loss_sum / len(split),
         correct / answers if answers else None,
-        confusion.reshape(n_outputs, n_outputs) if objective.single_label else None,
+        confusion if has_confusion else None,
     )
 
 
@@ -80,21 +98,31 @@ def _check_targets(network: Network, y: HostArray) -> None:
     if single != (y.ndim == 1):
         wanted = "one class a row" if single else f"{n_outputs} columns"
         raise InputError(f"the network was trained for {wanted}, but the data's targets differ")
-    if single and y.max() >= n_outputs:
+    if single and not 0 <= y.min() <= y.max() < n_outputs:
+        wrong = y.max() if y.min() >= 0 else y.min()
         raise InputError(
-            f"the data has a label {y.max()}, the network knows classes 0 to {n_outputs - 1}"
+            f"the data has a label {wrong}, the network knows classes 0 to {n_outputs - 1}"
         )
     if not single and y.shape[1] != n_outputs:
         raise InputError(f"the network has {n_outputs} outputs, the data {y.shape[1]} columns")
+    if not single:
+        check_targets(y, y, "the data", network.objective)
 
 
-def _buffer(network: Network, X: HostArray) -> Array:
+def _buffer(network: Network) -> Array:
     """An array for BATCH_ROWS prepared rows."""
     # Used again and again: allocating a new array takes as long as filling it.
-    return network.xp.empty((BATCH_ROWS, X.shape[1]), dtype=network.dtype)
+    return network.xp.empty((BATCH_ROWS, network.sizes[0]), dtype=network.dtype)
 
 
-def _logits(network: Network, X: HostArray, buffer: Array) -> Array:
-    """The logits (B, K) of at most BATCH_ROWS rows on the host."""
-    batch = network.device.to_device(X)
-    return network.logits(network.prepare(batch, buffer[: len(batch)]))
+def _logits(network: Network, X: HostArray, first_row: int, buffer: Array) -> Array:
+    """The logits (B, K) of at most BATCH_ROWS rows on the host, the first of this number."""
+    check_finite(X, "the data", first_row)
+    batch = network.prepare(network.device.to_device(X), buffer[: len(X)])
+    if X.dtype.itemsize > network.dtype.itemsize and not network.xp.isfinite(batch).all():
+        row = int(network.xp.isfinite(batch).all(axis=1).argmin())
+        raise InputError(
+            f"the data holds a value too large for the network's {network.dtype}, first in row "
+            f"{first_row + row}; leave the row out"
+        )
+    return network.logits(batch)

@@ -14,6 +14,17 @@ ABOVE_ZERO = math.ulp(0)
 """The smallest positive float: as `least`, it excludes 0."""
 
 
+def plain(value: Any) -> Any:
+    """NumPy's scalars and arrays, alone or in a list, as Python's numbers and lists."""
+    if hasattr(value, "tolist") and not isinstance(
+        value, type
+    ):  # naming NumPy would import it for a help page
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """One setting of a run. `unset` is how the help page shows a default of None."""
@@ -49,8 +60,15 @@ class Setting:
             return ",".join(map(str, self.default))
         return self.unset if self.default is None else str(self.default)
 
+    def validate(self, name: str, value: Any) -> Any:
+        """The value, checked; NumPy's numbers and arrays become Python's.
+
+        Raises InputError, naming the setting, if it is invalid.
+        """
+        return self.check(name, plain(value))
+
     def check(self, name: str, value: Any) -> Any:
-        """The validated value. Raises InputError, naming the setting, if it is invalid."""
+        """The value, which is plain data, checked; see validate()."""
         return value
 
     def parse(self, text: str) -> Any:
@@ -138,7 +156,7 @@ class Numbers(Number):
 
     def check(self, name: str, value: Any) -> Any:
         """A tuple of numbers, each in the range."""
-        if not isinstance(value, list | tuple):
+        if not isinstance(value, list | tuple) or None in value:
             raise InputError(f"{name} is {value!r}; it must be a list of numbers")
         if self.count not in (None, len(value)):
             raise InputError(f"{name} is {value!r}; it must be {self.count} numbers")

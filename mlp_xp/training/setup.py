@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
-from mlp_xp.data import Dataset, Split
-from mlp_xp.data.sampling import mean_and_std
+from dataclasses import replace
+from typing import Any
+
+from mlp_xp.data import DataLoader, Dataset, Split
+from mlp_xp.data.sampling import mean_and_std, sample_weights
 from mlp_xp.devices import Device
 from mlp_xp.errors import InputError
 from mlp_xp.nn import OBJECTIVES, Network, Optimizer, Schedule
-from mlp_xp.training.config import Config
+from mlp_xp.training.config import SETTINGS, Config
 from mlp_xp.training.step import PlainStep, TrainStep
 from mlp_xp.training.windowed import windowed_step
 
+CHUNK_ROWS = 2048
+"""Rows between two calls of callbacks: few enough to stop at once, too many to slow training."""
 
-def check_data(data: Dataset, validation: Split | None, config: Config, schedule: Schedule) -> None:
-    """Raise InputError for labels that are all the same, and for a missing validation set.
 
-    validation: as train_validation_split() returns it.
-    """
+def check_data(data: Dataset) -> None:
+    """Raise InputError for anything but a Dataset, and for labels that are all the same."""
+    if not isinstance(data, Dataset):
+        raise InputError(
+            f"the data is of type {type(data).__name__}; make a Dataset of arrays with "
+            "Dataset.from_arrays(X, y)"
+        )
     y = data.train.y[data.train.index()]
     if OBJECTIVES[data.objective].single_label and y.min() == y.max():
-        raise InputError(f"{data.name}: every training label is {y[0]}; give at least two classes")
-    wanted = {"patience": config.patience, "schedule": schedule.needs_validation}
+        table = f"; if {data.label!r} isn't the label, name it with --label" if data.label else ""
+        raise InputError(
+            f"{data.name}: every training label is {y[0]}; give at least two classes{table}"
+        )
+
+
+def check_validation(validation: Split | None, config: Config, schedule: Schedule) -> None:
+    """Raise InputError if the settings need a validation set and there is none."""
+    wanted = {
+        f"patience {config.patience}": config.patience is not None,
+        f"the schedule {config.schedule}": schedule.needs_validation,
+    }
     for name, needed in wanted.items():
         if needed and validation is None:
             raise InputError(f"{name} needs a validation set: give --validation 0.1 or a file")
+
+
+def settings_for(network: Network | None, config: Config) -> Config:
+    """The settings, with those that a network which is given has decided already.
+
+    Raises InputError for one that is neither the default nor what the network is.
+    """
+    if network is None:
+        return config
+    decided: dict[str, Any] = {
+        "hidden": network.sizes[1:-1],
+        "activation": network.activation_name,
+        "init": None,
+        "objective": network.objective_name,
+        "standardize": network.standardization is not None,
+        "dtype": str(network.dtype),
+    }
+    for name, value in decided.items():
+        wanted = getattr(config, name)
+        if wanted not in (value, SETTINGS[name].default):
+            raise InputError(
+                f"{name} is {wanted!r}, but the network that is given has {value!r}: leave {name} "
+                "out, or the network"
+            )
+    return replace(config, **decided)
 
 
 def new_network(data: Dataset, train: Split, config: Config, device: Device) -> Network:
@@ -40,14 +83,16 @@ def new_network(data: Dataset, train: Split, config: Config, device: Device) -> 
         seed=config.seed,
         dtype=config.dtype,
     )
-    network.output_names = data.output_names
     if config.standardize:
         network.standardize(*mean_and_std(train))
     return network
 
 
 def check_network(network: Network, data: Dataset) -> None:
-    """Raise InputError unless the data has the inputs, outputs and targets of the network."""
+    """Raise InputError unless the data has the inputs, outputs, targets and names of the network.
+
+    A network without names gets the data's.
+    """
     if network.objective_name != data.objective:
         raise InputError(
             f"{data.name}: the network's objective is {network.objective_name}, the data was "
@@ -58,15 +103,43 @@ def check_network(network: Network, data: Dataset) -> None:
             f"{data.name}: {data.n_features} inputs and {data.n_outputs} outputs, but the "
             f"network has {network.sizes[0]} and {network.sizes[-1]}"
         )
+    network.label = network.label or data.label
+    for name in ("feature_names", "output_names"):
+        ours, theirs = getattr(network, name), getattr(data, name)
+        if ours is None:
+            setattr(network, name, theirs)
+        elif theirs not in (None, ours):
+            raise InputError(
+                f"{data.name}: {name} is {theirs!r}, the network's is {ours!r}; load the data with "
+                "load_data(..., like=network)"
+            )
+
+
+def weighted(train: Split, data: Dataset, config: Config, dtype: str) -> Split:
+    """The rows with their weights in the loss, in this dtype; see sample_weights()."""
+    weights = sample_weights(train, config.class_weight, data.n_outputs, dtype)
+    return replace(train, weights=weights)
 
 
 def new_train_step(
-    network: Network, optimizer: Optimizer, config: Config, weighted: bool
+    network: Network, optimizer: Optimizer, config: Config, train: Split
 ) -> TrainStep:
     """The windowed step where it supports the settings and is faster, else PlainStep.
 
-    weighted: whether rows have weights in the loss. Raises InputError as windowed_step() does.
+    Raises InputError as windowed_step() does.
     """
     objective = config.build(OBJECTIVES[network.objective_name])
-    windowed = windowed_step(network, objective, optimizer, config, weighted=weighted)
+    has_weights = train.weights is not None
+    windowed = windowed_step(network, objective, optimizer, config, weighted=has_weights)
     return windowed or PlainStep(network, objective, optimizer, config)
+
+
+def new_loader(
+    device: Device, train: Split, config: Config, device_memory: int | None
+) -> DataLoader:
+    """The loader of these rows, in chunks of whole batches."""
+    batches = max(1, CHUNK_ROWS // config.batch_size)
+    return DataLoader(
+        device, train, chunk_rows=batches * config.batch_size, shuffle=config.shuffle,
+        seed=config.seed, device_memory=device_memory,
+    )  # fmt: skip

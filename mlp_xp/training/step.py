@@ -4,8 +4,6 @@ It supports every optimizer, objective and option. Plain SGD on classes, which i
 training/windowed/ instead: the same updates, computed faster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol
 

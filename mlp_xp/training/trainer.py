@@ -1,31 +1,24 @@
 """Training: from a data set and settings to a trained network, epoch by epoch."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
+from functools import cache
 
-from mlp_xp.data import DataLoader, Dataset
-from mlp_xp.data.sampling import sample_weights, train_validation_split
+from mlp_xp.data import Dataset
+from mlp_xp.data.sampling import train_validation_split
 from mlp_xp.devices import Device, get_device
-from mlp_xp.devices.blas import one_blas_thread
-from mlp_xp.errors import InputError
 from mlp_xp.nn import OPTIMIZERS, SCHEDULES, Network
 from mlp_xp.nn.rng import stream
 from mlp_xp.nn.schedules import learning_rates
+from mlp_xp.training import setup
 from mlp_xp.training.callbacks import Callback
 from mlp_xp.training.config import Config
-from mlp_xp.training.early_stopping import EarlyStopping
+from mlp_xp.training.early_stopping import EarlyStopping, check_finite, check_weights
+from mlp_xp.training.environment import StepGuard, training_environment
 from mlp_xp.training.evaluation import evaluate
 from mlp_xp.training.history import Epoch, TrainingResult
-from mlp_xp.training.setup import check_data, check_network, new_network, new_train_step
 from mlp_xp.types import Chunk
-
-CHUNK_ROWS = 2048
-"""Rows between two calls of callbacks: few enough to stop at once, too many to slow training."""
 
 
 class Trainer:
@@ -43,34 +36,26 @@ class Trainer:
         network: Network | None = None,
         device_memory: int | None = None,
     ):
-        config = self.config = config or Config()
+        setup.check_data(data)
+        config = self.config = setup.settings_for(network, config or Config())
         device = device or (network.device if network else get_device())
-        self.data = data
+        device.use()
+        self.data, self.fingerprint = data, cache(data.fingerprint)  # a pass over all of the data
         self.schedule = config.build(SCHEDULES[config.schedule])
         train, self.validation = train_validation_split(data, config.validation, config.seed)
-        check_data(data, self.validation, config, self.schedule)
-        self.network = network or new_network(data, train, config, device)
-        check_network(self.network, data)
+        setup.check_validation(self.validation, config, self.schedule)
+        self.network = network or setup.new_network(data, train, config, device)
+        setup.check_network(self.network, data)
         self.optimizer = config.build(OPTIMIZERS[config.optimizer])
         self.optimizer.initialize(self.network.parameters())
-        dtype = str(self.network.dtype)
-        weights = sample_weights(train, config.class_weight, data.n_outputs, dtype)
-        self.train_step = new_train_step(self.network, self.optimizer, config, weights is not None)
-        batches = max(1, CHUNK_ROWS // config.batch_size)
-        self.loader = DataLoader(
-            device, replace(train, weights=weights), chunk_rows=batches * config.batch_size,
-            shuffle=config.shuffle, seed=config.seed, device_memory=device_memory,
-        )  # fmt: skip
+        train = setup.weighted(train, data, config, str(self.network.dtype))
+        self.train_step = setup.new_train_step(self.network, self.optimizer, config, train)
+        self.loader = setup.new_loader(device, train, config, device_memory)
         self.n_rows = len(train)
         self.history: list[Epoch] = []
         self.rows, self.loss_sum, self.seconds, self.learning_rate = 0, 0.0, 0.0, 0.0
         self.early_stopping = EarlyStopping(config.patience)
-        self._stopped = False
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Dataset.fingerprint(), computed once: it takes a pass over all of the data."""
-        return self.data.fingerprint()
+        self.guard, self._stopped = StepGuard(), False
 
     @property
     def epoch(self) -> int:
@@ -79,8 +64,8 @@ class Trainer:
 
     @property
     def loss(self) -> float:
-        """The mean loss of this epoch's rows so far."""
-        return self.loss_sum / self.rows
+        """The mean loss of this epoch's rows so far; NaN before the first."""
+        return self.loss_sum / self.rows if self.rows else math.nan
 
     @property
     def finished(self) -> bool:
@@ -95,12 +80,21 @@ class Trainer:
     def fit(self, callbacks: Sequence[Callback] = ()) -> TrainingResult:
         """Train from the current state to the end; with patience, then restore the best weights.
 
-        Raises InputError if the loss stops being finite.
+        Ctrl-C takes effect between chunks, so that a later fit() goes on to the same bits; a second
+        one at once. Raises InputError if the loss stops being finite, unless patience has kept
+        weights from before: then these are the result, with a TrainingWarning.
         """
+        if not self.finished:
+            self.guard.check()
         self._stopped = False
-        with one_blas_thread(unless=self.train_step.keeps_blas_threads):
+        self.network.device.use()
+        keeps_threads = self.train_step.keeps_blas_threads
+        with (
+            training_environment(keeps_blas_threads=keeps_threads) as interrupts,
+            self.early_stopping.best_if_diverging(),
+        ):
             while not (self.finished or self._stopped):
-                self._fit_epoch(callbacks)
+                self._fit_epoch([*callbacks, interrupts])
         if self.finished:
             self.early_stopping.restore(self.network.parameters())
         return TrainingResult(self.network, self.history)
@@ -109,42 +103,40 @@ class Trainer:
         """The rest of an epoch, chunk by chunk."""
         started = time.perf_counter()
         for chunk in self.loader.epoch(self.epoch, self.rows):
-            self._fit_chunk(chunk)
+            with self.guard:
+                self._fit_chunk(chunk)
             self.seconds += time.perf_counter() - started
             for callback in callbacks:
                 callback.on_chunk(self)
             if self._stopped:
                 return
             started = time.perf_counter()
-        self._end_epoch()
+        with self.guard:
+            self._end_epoch()
         for callback in callbacks:
             callback.on_epoch(self)
 
     def _fit_chunk(self, chunk: Chunk) -> None:
         n_rows = len(chunk[0])
-        lrs = self._learning_rates(n_rows)
+        lrs = self.learning_rates(n_rows)
         rng = stream(self.config.seed, "dropout", self.epoch, self.rows)
         self.loss_sum += float(self.train_step(chunk, lrs, rng))
-        if not math.isfinite(self.loss_sum):
-            first = self.rows // self.config.batch_size + 1
-            raise InputError(
-                f"the loss became {self.loss_sum} in epoch {self.epoch}, between steps "
-                f"{first} and {first + len(lrs) - 1}: lower --lr ({self.config.lr})"
-            )
+        check_finite(self.loss_sum, self.epoch, self.rows, len(lrs), self.config)
         self.rows += n_rows
         self.learning_rate = lrs[-1]
 
-    def _learning_rates(self, rows: int) -> list[float]:
+    def learning_rates(self, rows: int) -> list[float]:
         """The learning rate of each step on the epoch's next `rows` rows."""
         batch_size = self.config.batch_size
         steps_an_epoch = math.ceil(self.n_rows / batch_size)
         total = steps_an_epoch * self.config.epochs
-        first = len(self.history) * steps_an_epoch + self.rows // batch_size
+        first = len(self.history) * steps_an_epoch + math.ceil(self.rows / batch_size)
         steps = range(first, first + math.ceil(rows / batch_size))
-        warmup = min(round(self.config.warmup * steps_an_epoch), total)
+        warmup = round(min(self.config.warmup * steps_an_epoch, total))
         return learning_rates(self.config.lr, self.schedule, steps, total, warmup)
 
     def _end_epoch(self) -> None:
+        check_weights(self.network, self.epoch, self.config)
         epoch = Epoch(self.epoch, self.loss, self.seconds, self.n_rows / self.seconds)
         if self.validation is not None:
             result = evaluate(self.network, self.validation)

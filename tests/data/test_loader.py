@@ -308,7 +308,7 @@ def test_training_is_the_same_bit_for_bit(batch_size, weighted, device, rng, mon
     X = rng.integers(0, 256, (60, 7), dtype=np.uint8)
     weights = rng.random(60) if weighted else None
     data = Dataset.from_arrays(X, np.arange(60) % 3, weights=weights)
-    monkeypatch.setattr("mlp_xp.training.trainer.CHUNK_ROWS", 16)  # three chunks an epoch
+    monkeypatch.setattr("mlp_xp.training.setup.CHUNK_ROWS", 16)  # three chunks an epoch
     config = Config(hidden=(6,), batch_size=batch_size, epochs=2, validation=0.2)
     parameters = []
     for device_memory in (None, 1):

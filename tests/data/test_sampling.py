@@ -69,8 +69,8 @@ def test_a_validation_set_of_its_own_leaves_all_rows_to_train_on(data):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"patience": 2}, "patience needs a validation set"),
-        ({"schedule": "plateau"}, "schedule needs a validation set"),
+        ({"patience": 2}, "patience 2 needs a validation set"),
+        ({"schedule": "plateau"}, "the schedule plateau needs a validation set"),
         ({"validation": 0.9999}, "leaves none to train on"),
         ({"class_weight": (1, 2)}, "class_weight has 2 numbers, the data 3 classes"),
         ({"class_weight": (0, 0, 0)}, "nothing would be learned"),
@@ -110,6 +110,12 @@ def test_weights_multiply_and_have_mean_1_over_the_rows_that_train(data, rng):
     np.testing.assert_array_equal(sample, weighted.weights)
 
 
+def test_weights_whose_sum_is_infinite_are_refused(data):
+    heavy = replace(data.train, weights=np.full(600, 1e308))
+    with pytest.raises(InputError, match="add up to infinity"):
+        sample_weights(heavy, None, 3, "float32")
+
+
 def test_weights_that_are_0_on_all_rows_that_train_are_refused(data):
     half = np.arange(600) % 2
     weighted = replace(data.train, weights=half.astype(np.float64))
@@ -137,6 +143,39 @@ def test_an_input_that_never_changes_becomes_zero():
     X = np.full((1000, 1), 0.1)  # whose mean, summed up, isn't 0.1
     mean, deviation = mean_and_std(Split(X, np.zeros(1000, dtype=np.int64)))
     assert (mean[0], deviation[0]) == (0.1, 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e39, 1e290])
+@pytest.mark.parametrize("offset", [0, 1e8, 1.7e9])
+def test_standardized_inputs_do_not_depend_on_scale_and_offset(scale, offset, device: Device, rng):
+    """float32 holds neither the scales, nor what differs between time stamps."""
+    X = rng.standard_normal((500, 3))
+    shifted = (X + offset) * scale
+    network = Network.initialize(device, (3, 2))
+    network.standardize(*mean_and_std(Split(shifted, np.zeros(500, dtype=np.int64))))
+    prepared = device.to_host(network.prepare(device.to_device(shifted)))
+    assert prepared.dtype == np.float32
+    expected = (X - X.mean(axis=0)) / X.std(axis=0)
+    # 1.7e9 and its neighbor in float64 are 2.4e-7 apart.
+    np.testing.assert_allclose(prepared, expected, rtol=1e-5, atol=2e-6)
+
+
+def test_inputs_too_far_apart_to_be_standardized_are_refused():
+    X = np.array([[1.0, -1.7e308], [2.0, 1.7e308]])
+    with pytest.raises(InputError, match="input 1 can't be standardized: its values are too far"):
+        mean_and_std(Split(X, np.array([0, 1])))
+
+
+def test_time_stamps_are_learned_like_the_hours_since_the_first(device: Device, rng):
+    hours = rng.uniform(0, 1000, (400, 2))
+    y = (hours[:, 0] > hours[:, 1]).astype(np.int64)
+    config = Config(hidden=(8,), epochs=20, lr=0.3, standardize=True)
+    accuracies = []
+    for X in (hours, hours + 1.7e9):
+        data = Dataset.from_arrays(X, y)
+        accuracies.append(evaluate(train(data, config, device).network, data.train).accuracy)
+    assert accuracies[1] == pytest.approx(accuracies[0], abs=0.01)
+    assert accuracies[1] > 0.95
 
 
 def test_data_that_does_not_fit_the_network_is_refused(data, device: Device):

@@ -8,16 +8,21 @@ from typing import Any
 
 import mlp_xp
 
-# The package of this checkout, from any working directory.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent)}
+# The package of this checkout, from any working directory. Warnings are errors, as they are within
+# pytest; an empty PYTHONWARNINGS leaves them as users have them.
+ENVIRONMENT = {
+    "PYTHONWARNINGS": "error",
+    **os.environ,
+    "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent),
+}
 
 
 def run_python(
     *arguments: object, folder: Path, program: tuple[str, ...] = ("-m", "mlp_xp"), **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m mlp_xp`, or another program, where every warning is an error."""
+    """Run `python -m mlp_xp`, or another program, in ENVIRONMENT."""
     return subprocess.run(
-        [sys.executable, "-W", "error", *program, *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -279,6 +279,9 @@ class StandIn(Device):
         self.trace = Trace(surface)
         self.xp = Namespace(self.trace)
 
+    def use(self) -> None:
+        pass
+
     def to_device(self, array: Any) -> Array:
         return array if isinstance(array, Array) else Array(np.array(array), self.trace)
 

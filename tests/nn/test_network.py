@@ -177,4 +177,4 @@ def test_masks_of_one_change_nothing_and_dropped_units_have_no_effect(device, dt
 def test_rows_of_another_length_are_refused(device):
     network = Network.initialize(device, TINY)
     with pytest.raises(InputError, match="takes 4 inputs, the data has 5"):
-        network.logits(device.to_device(np.zeros((2, 5), dtype="float32")))
+        network.prepare(device.to_device(np.zeros((2, 5), dtype="float32")))

@@ -27,7 +27,7 @@ SUBMODULES = {
     "devices": ["probe", "device", "blas"],
     "training": [
         "settings", "config", "evaluation", "step", "windowed", "setup", "history",
-        "early_stopping", "checkpoint", "callbacks", "trainer",
+        "early_stopping", "checkpoint", "callbacks", "environment", "trainer",
     ],
     "diagnostics": ["parity", "doctor"],
 }  # fmt: skip

@@ -22,7 +22,7 @@ from mlp_xp.data.loader import epoch_order
 from mlp_xp.devices import CPU, Device
 from mlp_xp.nn.optimizers import OPTIMIZERS, SGD
 from mlp_xp.nn.schedules import SCHEDULES, Constant, Linear
-from mlp_xp.training.trainer import CHUNK_ROWS
+from mlp_xp.training.setup import CHUNK_ROWS
 
 
 def small_data(rng: np.random.Generator, rows: int = 120, features: int = 7) -> Dataset:

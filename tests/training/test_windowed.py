@@ -15,6 +15,7 @@ from mlp_xp.nn.losses import OBJECTIVES, Multiclass
 from mlp_xp.nn.optimizers import OPTIMIZERS, SGD
 from mlp_xp.training import Trainer
 from mlp_xp.training.windowed import WindowedSGD
+from mlp_xp.training.windowed.buffers import MANY_CLASSES
 from mlp_xp.training.windowed.layout import activation_in_place
 from mlp_xp.training.windowed.momentum import coefficients
 
@@ -62,7 +63,7 @@ def assert_equal(windowed, plain, device: Device, rtol: float = 1e-10) -> None:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(2, 90),
@@ -103,6 +104,17 @@ def test_every_device_has_the_plain_steps_result(batch_size, momentum, dtype, de
         momentum=momentum, weight_decay=momentum / 100,
     )  # fmt: skip
     assert_equal(*both(data, config, device), device, 1e-10 if dtype == "float64" else 1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 64])
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_many_classes(batch_size, momentum, device: Device, rng):
+    """Whose sums are taken another way, so that their memory isn't K x K."""
+    data = make(rng, 150, 6, MANY_CLASSES + 2, "floats")
+    config = Config(
+        hidden=(7,), batch_size=batch_size, epochs=2, lr=0.02, dtype="float64", momentum=momentum
+    )
+    assert_equal(*both(data, config, device), device)
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 64])

@@ -12,6 +12,11 @@ SYMMETRIC_BELOW = 32
 from it on, only the blocks below the diagonal are computed (0.94 of the time at 32)."""
 
 
+MANY_CLASSES = 128
+"""Classes from which each row's sum is taken by sum(): multiplying by a K x K matrix of ones is
+quicker for a few classes, as its result needs no broadcast, but costs K^2."""
+
+
 @dataclass(slots=True)
 class LayerViews:
     """What a step needs of one layer above the first: its weights WT (n_out, n_in + 1), and W.
@@ -42,9 +47,9 @@ class StepViews:
     """What step j of a window needs; see the derivation in sgd.py.
 
     G, U: the factors of Z[j], G None for the first step, whose Z is P. P (B, n): the step's rows of
-    U, which hold P[j] and then its delta. Z (B, n): the first layer's output. logits, exp, sums,
-    targets, delta (B, n_out): of the output layer. upward, downward: the layers above the first,
-    from the input to the output and back.
+    U, which hold P[j] and then its delta. Z (B, n): the first layer's output. logits, exp, targets,
+    delta (B, n_out), sums (B, n_out) or, for many classes, (B, 1): of the output layer. upward,
+    downward: the layers above the first, from the input to the output and back.
     """
 
     G: Array | None
@@ -82,7 +87,8 @@ class Buffers:
             self.identity, self.blocks = xp.eye(B, dtype=W.dtype), xp.arange(m)
         self.U = empty(K, W.shape[1])
         self.logits, self.targets = empty(K, n_out), empty(K, n_out)
-        self.exp, self.sums = empty(K, n_out), empty(K, n_out)
+        self.few_classes = n_out < MANY_CLASSES
+        self.exp, self.sums = empty(K, n_out), empty(K, n_out if self.few_classes else 1)
         self.rows = xp.arange(K)
         self.upper, self.dWTs = upper, [empty(*WT.shape) for WT in upper]
         self.Z, self.slope = ([empty(B, WT.shape[1] - 1) for WT in upper] for _ in range(2))

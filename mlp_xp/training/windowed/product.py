@@ -21,7 +21,10 @@ class SharedProduct:
 
     def __init__(self, xp: Namespace, threads: int):
         self.xp = xp
-        self.second = ThreadPoolExecutor(1, thread_name_prefix="product") if threads > 1 else None
+        self.second = None
+        if threads > 1:
+            # NumPy's settings for errors belong to a thread; the calling one has its caller's.
+            self.second = ThreadPoolExecutor(1, "product", xp.seterr, ("ignore",))
 
     def __call__(self, a: Array, b: Array, out: Array) -> None:
         """a (m, k), b (k, n), out (m, n) with contiguous rows; all of one dtype."""

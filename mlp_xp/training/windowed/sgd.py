@@ -85,7 +85,7 @@ class WindowedSGD:
         self.upper = [xp.ascontiguousarray(W.T) for W in upper]
         self.dW = xp.empty_like(self.W)
         self.live_W: Array = xp.empty_like(self.W) if self.only_live else None
-        self.onehot = xp.eye(network.sizes[-1], dtype=network.dtype)
+        self.n_out = network.sizes[-1]
         in_place = activation_in_place(network.activation, xp, network.dtype)
         self.function, self.derivative = in_place
         self.buffers: dict[tuple[int, int], Buffers] = {}
@@ -94,21 +94,18 @@ class WindowedSGD:
         """Take the steps of one chunk, which has no weights; see TrainStep. rng isn't used."""
         X, y, _ = chunk
         self._read()
-        xp, B = self.xp, self.batch_size
+        xp, B = self.xp, min(self.batch_size, len(X))
         rates = [self.rate(lr, B) for lr in lrs]
         if len(X) % B:
             rates[-1] = self.rate(lrs[-1], len(X) % B)
         rate_by_row = xp.repeat(xp.asarray(rates, dtype=self.W.dtype), B)[: len(X)]
-        targets = self.onehot[y] * rate_by_row[:, None]
         loss_sum = xp.zeros((), dtype="float64")
         whole = len(X) // B  # the last batch may be shorter, and is a window of its own
         first = 0
         while first < len(lrs):
             m = min(self.length, whole - first) or 1
             rows, steps = slice(first * B, (first + m) * B), slice(first, first + m)
-            loss_sum += self._window(
-                X[rows], y[rows], targets[rows], rate_by_row[rows], rates[steps], lrs[steps]
-            )
+            loss_sum += self._window(X[rows], y[rows], rate_by_row[rows], rates[steps], lrs[steps])
             first += m
         self._write(len(lrs))
         return loss_sum
@@ -143,22 +140,22 @@ class WindowedSGD:
         self,
         X: Array,
         y: Array,
-        targets: Array,
         rate_by_row: Array,
         rates: list[float],
         lrs: Sequence[float],
     ) -> Array:
         """The steps of one window, each with its rate; returns the sum of its rows' losses.
 
-        targets (K, n_out) and rate_by_row (K,): one-hot labels times the rate, and the rate.
+        rate_by_row (K,): the rate of each row's step.
         """
         xp, m = self.xp, len(rates)
         B = len(X) // m
         buffers = self.buffers.get((m, B))
         if buffers is None:
-            buffers = Buffers(xp, self.W, self.upper, len(self.onehot), m, B)
+            buffers = Buffers(xp, self.W, self.upper, self.n_out, m, B)
             self.buffers[m, B] = buffers
-        buffers.targets[...] = targets
+        buffers.targets.fill(0)
+        buffers.targets[buffers.rows, y] = rate_by_row
         live, XT = self._inputs(X, buffers)
         buffers.gram(XT)
         W = self.W
@@ -226,9 +223,10 @@ class WindowedSGD:
         exp, divide, subtract, multiply, add = (
             xp.exp, xp.divide, xp.subtract, xp.multiply, xp.add,
         )  # fmt: skip
-        K = len(self.onehot)
+        K, few_classes = self.n_out, buffers.few_classes
         # e @ divisor is every row's sum over the rate, K times over: dividing needs no broadcast.
-        rate, divisor = rates[0], xp.full((K, K), 1 / rates[0], dtype=self.W.dtype)
+        rate = rates[0]
+        divisor = xp.full((K, K) if few_classes else (), 1 / rate, dtype=self.W.dtype)
         for step, rate_j, lr in zip(buffers.steps, rates, lrs, strict=True):
             if rate_j != rate:
                 rate = rate_j
@@ -250,7 +248,10 @@ class WindowedSGD:
                 logits = step.logits
                 subtract(logits, logits.max(axis=1, keepdims=True), logits)
             exp(step.logits, step.exp)
-            step.exp.dot(divisor, step.sums)
+            if few_classes:
+                step.exp.dot(divisor, step.sums)
+            else:
+                multiply(step.exp.sum(axis=1, keepdims=True), divisor, step.sums)
             divide(step.exp, step.sums, step.delta)
             subtract(step.targets, step.delta, step.delta)
             for layer in step.downward:

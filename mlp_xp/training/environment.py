@@ -1,0 +1,94 @@
+"""What surrounds training: BLAS threads, NumPy's warnings, Ctrl-C, and errors within a step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlp_xp.devices.blas import one_blas_thread
+from mlp_xp.errors import InputError
+from mlp_xp.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from mlp_xp.training.trainer import Trainer
+
+
+class Interrupts(Callback):
+    """Raises KeyboardInterrupt for a Ctrl-C that came since the last call."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        """Remember the first Ctrl-C; a second one is raised at once."""
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = True
+
+    def check(self) -> None:
+        """Raise what was received."""
+        if self.received:
+            self.received = False
+            raise KeyboardInterrupt
+
+    def on_chunk(self, trainer: Trainer) -> None:
+        """Between steps, where the run is whole."""
+        self.check()
+
+    def on_epoch(self, trainer: Trainer) -> None:
+        """The same."""
+        self.check()
+
+
+@contextmanager
+def training_environment(*, keeps_blas_threads: bool) -> Iterator[Interrupts]:
+    """While training runs: one BLAS thread, no warnings from NumPy, Ctrl-C between steps alone.
+
+    Yields the callback that raises KeyboardInterrupt there. Ctrl-C stays as it is outside the main
+    thread, where Python never raises it, and where a program handles it itself.
+    """
+    interrupts = Interrupts()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, interrupts.receive)
+    try:
+        # What overflows shows in the loss, which is checked.
+        with np.errstate(all="ignore"), one_blas_thread(unless=keeps_blas_threads):
+            yield interrupts
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.check()
+
+
+class StepGuard:
+    """`with guard:` surrounds each change of a run's state; an error there leaves it broken."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def check(self) -> None:
+        """Raise InputError if the state is broken: nothing can go on from there."""
+        if self.broken:
+            raise InputError(
+                "this training broke off within a step; make a new Trainer, and load_checkpoint() "
+                "if there is one"
+            )
+
+    def __enter__(self) -> None:
+        self.broken = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.broken = error is not None

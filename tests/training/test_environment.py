@@ -1,0 +1,150 @@
+"""What surrounds training: interrupts, errors within a step, warnings of NumPy's."""
+
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from mlp_xp import Callback, Config, Dataset, InputError, Trainer, train
+from mlp_xp.devices import CPU
+from mlp_xp.nn.optimizers import OPTIMIZERS, SGD
+from mlp_xp.training import load_checkpoint, save_checkpoint
+
+
+@pytest.fixture
+def data(rng) -> Dataset:
+    X = rng.standard_normal((300, 6))
+    return Dataset.from_arrays(X, np.abs(X[:, :3]).argmax(axis=1))
+
+
+@pytest.fixture(params=[1, None], ids=["plain", "windowed"])
+def config(request) -> Config:
+    return Config(hidden=(5,), batch_size=8, epochs=4, lr=0.1, window=request.param)
+
+
+def weights(trainer: Trainer) -> bytes:
+    return b"".join(array.tobytes() for array in trainer.network.parameters())
+
+
+class Failing(SGD):
+    """SGD in which `action` happens in the middle of one step, once."""
+
+    def __init__(self, action, at_step: int = 30):
+        super().__init__()
+        self.action, self.at_step = action, at_step
+
+    def update_one(self, parameter, gradient, lr, *slots):
+        super().update_one(parameter, gradient, lr, *slots)
+        if self.steps == self.at_step and self.action:
+            action, self.action = self.action, None
+            action()
+
+
+def failing_trainer(data, action, monkeypatch) -> Trainer:
+    monkeypatch.setitem(OPTIMIZERS, "failing", lambda: Failing(action))
+    return Trainer(data, Config(hidden=(5,), batch_size=8, epochs=4, lr=0.1, optimizer="failing"),
+                   CPU())  # fmt: skip
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_after_ctrl_c_within_a_step_fit_goes_on_to_the_same_bits(data, monkeypatch):
+    whole = failing_trainer(data, None, monkeypatch)
+    whole.fit()
+    trainer = failing_trainer(data, ctrl_c, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    assert not trainer.finished
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    trainer.fit()
+    assert weights(trainer) == weights(whole)
+    assert [e.loss for e in trainer.history] == [e.loss for e in whole.history]
+
+
+def test_a_ctrl_c_at_any_moment_loses_nothing(data, config):
+    """From a thread, so that it comes at moments that nobody chose."""
+    whole = Trainer(data, config, CPU())
+    whole.fit()
+    interrupted = 0
+    for delay in np.linspace(0, 0.02, 12):
+        trainer = Trainer(data, config, CPU())
+        timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
+        while not (trainer.finished and timer.finished.is_set()):
+            try:
+                if not (timer.is_alive() or timer.finished.is_set()):
+                    timer.start()
+                trainer.fit()
+                timer.join()
+                time.sleep(0.001)  # the signal is handled here at the latest
+            except KeyboardInterrupt:
+                interrupted += 1
+        assert weights(trainer) == weights(whole)
+    assert interrupted == 12
+
+
+@pytest.mark.parametrize("action", [interrupt, lambda: (ctrl_c(), ctrl_c())])
+def test_a_run_that_broke_off_within_a_step_is_refused(action, data, monkeypatch, tmp_path):
+    """A second Ctrl-C comes through at once; so does any other error."""
+    path = tmp_path / "checkpoint.safetensors"
+    whole = failing_trainer(data, None, monkeypatch)
+    save_checkpoint(whole, path)
+    whole.fit()
+    trainer = failing_trainer(data, action, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    for go_on in (trainer.fit, lambda: save_checkpoint(trainer, tmp_path / "other")):
+        with pytest.raises(InputError, match="broke off within a step; make a new Trainer"):
+            go_on()
+    assert not (tmp_path / "other").exists()
+    load_checkpoint(trainer, path)
+    trainer.fit()
+    assert weights(trainer) == weights(whole)
+
+
+def test_ctrl_c_is_left_to_a_program_that_handles_it(data, config):
+    received = []
+    previous = signal.signal(signal.SIGINT, lambda *_: received.append("ours"))
+
+    class CtrlC(Callback):
+        def on_chunk(self, trainer):
+            ctrl_c()
+
+    try:
+        trainer = Trainer(data, config, CPU())
+        trainer.fit([CtrlC()])
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert trainer.finished
+    assert received == ["ours"] * 4
+
+
+def test_training_in_another_thread(data, config):
+    """Where signal handlers can't be set."""
+    trainer, whole = Trainer(data, config, CPU()), Trainer(data, config, CPU())
+    thread = threading.Thread(target=trainer.fit)
+    thread.start()
+    thread.join()
+    whole.fit()
+    assert trainer.finished
+    assert weights(trainer) == weights(whole)
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 1}, {"optimizer": "adam"}, {"momentum": 0.9}])
+def test_a_diverging_run_ends_in_its_error_alone(settings, data):
+    """Without NumPy's warnings of overflow and division, which a user can do nothing about."""
+    for batch_size in (1, 8, 300):
+        config = Config(hidden=(200,), epochs=3, lr=1e30, batch_size=batch_size, **settings)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with pytest.raises(InputError, match=r"the loss became (inf|nan) in epoch .*--lr"):
+                train(data, config, CPU())
+        assert caught == []
