@@ -1,8 +1,18 @@
 """Data: files and arrays become checked data sets, whose rows go to the device chunk by chunk."""
 
-from mlp_xp.data.dataset import Dataset, Split
+from mlp_xp.data.dataset import Dataset, Names
 from mlp_xp.data.loader import DataLoader
 from mlp_xp.data.rows import read_rows
 from mlp_xp.data.source import MNIST, DataSource, load_data
+from mlp_xp.data.split import Split
 
-__all__ = ["MNIST", "DataLoader", "DataSource", "Dataset", "Split", "load_data", "read_rows"]
+__all__ = [
+    "MNIST",
+    "DataLoader",
+    "DataSource",
+    "Dataset",
+    "Names",
+    "Split",
+    "load_data",
+    "read_rows",
+]

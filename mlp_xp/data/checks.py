@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,14 +25,30 @@ def find_objective(name: str) -> Objective:
     return OBJECTIVES[name]()
 
 
+def check_path(source: str | Path) -> Path:
+    """A path that a system may have. Raises InputError for an empty one, and for what is none."""
+    if not isinstance(source, str | os.PathLike) or not str(source) or "\0" in str(source):
+        raise InputError(f"{source!r}: no such path; name a file or a folder")
+    return Path(source)
+
+
 def check_rows(X: HostArray, where: str) -> HostArray:
-    """X (N, n) as uint8, float32 or float64 in this machine's byte order, all finite.
+    """X (N, ...) as rows (N, n) of uint8, float32 or float64 in this machine's byte order, finite.
 
     Other types become float32 where that loses nothing, else float64. An array that is mapped from
     a file stays mapped unless its type or order must change, and is read a block at a time.
     Raises InputError, starting with `where`, for types that aren't numbers, and for NaN and
     infinity, with the first row that holds one.
     """
+    X = as_numbers(X, where)
+    if X.dtype != np.uint8:
+        for start, block in blocks(X):
+            check_finite(block, where, start)
+    return X
+
+
+def as_numbers(X: HostArray, where: str) -> HostArray:
+    """X (N, ...) as check_rows() returns it, whether finite or not."""
     if X.dtype.kind not in "iufb":
         raise InputError(f"{where} is of type {X.dtype}; convert it to numbers")
     exact = X.dtype.itemsize <= 2 or (X.dtype.kind == "f" and X.dtype.itemsize == 4)
@@ -39,19 +57,22 @@ def check_rows(X: HostArray, where: str) -> HostArray:
         check_memory(X.size * dtype.itemsize, where)
         with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinity
             X = np.ascontiguousarray(X, dtype=dtype)
-    if dtype == np.uint8:
-        return X
-    for start, block in blocks(X):
-        # The sum is finite only if every term is, and needs no array of booleans.
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = float(block.sum(dtype=np.float64))
-        if not math.isfinite(total):
-            bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-            if len(bad):
-                raise InputError(
-                    f"{where} holds NaN or infinity, first in row {start + bad[0]}; remove them"
-                )
+    if X.ndim > 2:
+        X = X.reshape(len(X), -1)  # no copy, now that it is contiguous
     return X
+
+
+def check_finite(X: HostArray, where: str, first_row: int = 0) -> None:
+    """Raise InputError for NaN and infinity in X (B, n), whose first row is called first_row."""
+    # The sum is finite only if every term is, and needs no array of booleans.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = X.dtype.kind == "f" and not math.isfinite(X.sum())
+    if suspicious:
+        bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"{where} holds NaN or infinity, first in row {first_row + bad[0]}; remove them"
+            )
 
 
 def as_array(values: ArrayLike, where: str) -> HostArray:
@@ -70,6 +91,24 @@ def as_array(values: ArrayLike, where: str) -> HostArray:
         ) from error
 
 
+def check_shapes(
+    X: HostArray, y: HostArray, where: str, which: str = "", *, single_label: bool = False
+) -> None:
+    """Raise InputError, starting with `where`, unless X has rows and y has labels for each.
+
+    which: the rows' name, followed by a space. single_label: y must be (N,), not (N, K).
+    """
+    if X.ndim < 2:
+        raise InputError(f"{where}: {which}data has shape {X.shape}; it needs one row a sample")
+    if X.size == 0:
+        raise InputError(f"{where}: the {which}set is empty (shape {X.shape}); give it rows")
+    if y.ndim not in ((1,) if single_label else (1, 2)) or len(y) != len(X):
+        needed = "one integer label" if single_label else "one target, or one row of them,"
+        raise InputError(
+            f"{where}: {len(X)} {which}rows, but labels of shape {y.shape}; give {needed} a row"
+        )
+
+
 def check_pair(
     X: ArrayLike, y: ArrayLike, where: str, which: str, objective: Objective
 ) -> tuple[HostArray, HostArray]:
@@ -79,62 +118,69 @@ def check_pair(
     the objective can't learn them.
     """
     X, y = as_array(X, f"{where}: {which} data"), as_array(y, f"{where}: {which} labels")
-    if X.ndim < 2:
-        raise InputError(f"{where}: {which} data has shape {X.shape}; it needs one row a sample")
-    if X.size == 0:
-        raise InputError(f"{where}: the {which} set is empty (shape {X.shape}); give it rows")
-    if y.ndim not in ((1,) if objective.single_label else (1, 2)) or len(y) != len(X):
-        targets = "one target, or one row of them,"
-        needed = "one integer label" if objective.single_label else targets
-        raise InputError(
-            f"{where}: {len(X)} {which} rows, but labels of shape {y.shape}; give {needed} a row"
-        )
-    rows = check_rows(X.reshape(len(X), -1), f"{where}: {which} data")
-    check_targets = _check_classes if objective.single_label else _check_columns
-    return rows, check_targets(y, where, objective)
+    if objective.single_label and y.ndim == 2 and y.shape[1] == 1:  # as Keras has CIFAR
+        y = y[:, 0]
+    check_shapes(X, y, where, f"{which} ", single_label=objective.single_label)
+    rows = check_rows(X, f"{where}: {which} data")
+    if objective.single_label:
+        return rows, np.array(check_classes(y, where))
+    columns = to_columns(y, where)
+    check_targets(columns, y.reshape(len(y), -1), where, objective)
+    return rows, columns
 
 
-def _check_classes(y: HostArray, where: str, objective: Objective) -> HostArray:
-    """Classes (N,) int64."""
+def check_classes(y: HostArray, where: str) -> HostArray:
+    """Classes (N,) as int64, the same array if it is that. Raises InputError for anything else."""
     if y.dtype.kind not in "iub" and not (y.dtype.kind == "f" and np.all(y == np.floor(y))):
         raise InputError(f"{where}: labels of type {y.dtype}; they must be whole numbers from 0")
-    if not (y.min() >= 0 and y.max() < MAX_CLASSES):
-        row = int(np.flatnonzero((y < 0) | (y >= MAX_CLASSES))[0])
+    limit = np.float64(MAX_CLASSES)  # which no type of y is too narrow for
+    if not (y.min() >= 0 and y.max() < limit):
+        row = int(np.flatnonzero((y < 0) | (y >= limit))[0])
         raise InputError(
             f"{where}: label {y[row]} in row {row}; labels count the classes from 0, "
             f"at most {MAX_CLASSES} of them"
         )
-    return y.astype(np.int64)
+    return y.astype(np.int64, copy=False)
 
 
-def _check_columns(y: HostArray, where: str, objective: Objective) -> HostArray:
-    """Targets (N, K) float32, from (N, K) or (N,)."""
+def to_columns(y: HostArray, where: str) -> HostArray:
+    """Targets (N, K) as float32, from (N, K) or (N,). Raises InputError if they aren't numbers."""
     if y.dtype.kind not in "biuf" or y.size == 0:
         raise InputError(f"{where}: targets of type {y.dtype}, shape {y.shape}; give numbers")
-    y = y.reshape(len(y), -1)
+    y = y if y.ndim == 2 else y[:, np.newaxis]
+    if y.dtype == np.float32 and y.flags.c_contiguous:
+        return y
     check_memory(4 * y.size, where)
     with np.errstate(over="ignore"):
-        numbers = np.ascontiguousarray(y, dtype=np.float32)
-    bad = ~objective.is_valid(numbers)
+        return np.ascontiguousarray(y, dtype=np.float32)
+
+
+def check_targets(y: HostArray, given: HostArray, where: str, objective: Objective) -> None:
+    """Raise InputError unless the objective can learn y (N, K); `given` is y before conversion."""
+    bad = ~objective.is_valid(y)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
-            f"{where}: target {y[row, column]} in row {row}, column {column}; "
+            f"{where}: target {given[row, column]} in row {row}, column {column}; "
             f"targets must be {objective.valid_targets}"
         )
-    return numbers
 
 
-def check_weights(weights: ArrayLike, n_rows: int, where: str) -> NDArray[np.float64]:
-    """Weights (n_rows,) float64. Raises InputError, starting with `where`, if they aren't that."""
+def check_weights(weights: ArrayLike, n_rows: int, where: str) -> NDArray[np.floating]:
+    """Weights (n_rows,) as float32, if they are that, or float64.
+
+    Raises InputError, starting with `where`, for another shape, and unless all are finite and 0 or
+    more.
+    """
     array = as_array(weights, f"{where}: weights")
     if array.shape != (n_rows,) or array.dtype.kind not in "biuf":
         raise InputError(
             f"{where}: weights of type {array.dtype}, shape {array.shape}; give one number for "
-            f"each of the {n_rows} training rows"
+            f"each of the {n_rows} rows"
         )
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):
-        numbers: NDArray[np.float64] = array.astype(np.float64)
+        numbers: NDArray[np.floating] = array.astype(dtype, copy=False)
     bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
     if len(bad):
         raise InputError(

@@ -1,79 +1,46 @@
-"""Data sets: rows and targets, in memory or mapped from files."""
+"""Data sets: splits for training, testing and validation, and what their targets stand for."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import InitVar, dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mlp_xp.data.checks import check_pair, check_weights, find_objective
+from mlp_xp.data.checks import as_array, check_pair, check_targets, find_objective
 from mlp_xp.data.memory import blocks
+from mlp_xp.data.split import Split
 from mlp_xp.errors import InputError
 from mlp_xp.nn.losses import Objective
 from mlp_xp.types import HostArray
 
-Index = NDArray[np.int64]
+
+class Names(Protocol):
+    """What a data set, or a network trained on it, calls its columns and outputs.
+
+    feature_names: the columns of features, in order; None if they have no names. output_names: the
+    classes, or the columns of y. label: the column of classes; None if there is none.
+    """
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    @property
+    def output_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    @property
+    def label(self) -> str | None: ...  # noqa: D102
 
 
 class RawData(NamedTuple):
-    """The arrays of a file before any check: (X, y) for training and testing, names of outputs."""
+    """The arrays of a file before any check, (X, y) for training and testing, and its Names."""
 
     train: tuple[HostArray, HostArray]
     test: tuple[HostArray, HostArray] | None
     output_names: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Rows with their targets: all rows of its arrays, or those that `rows` selects.
-
-    X (N, n) uint8, float32 or float64, in memory or mapped from a file (numpy.memmap);
-    y (N,) int64, a class from 0 on each row, or (N, K) float32, a column for each output;
-    weights (N,) float, each row's weight in the loss, or None if all weigh the same;
-    rows (M,) int64, the indices in the arrays of the rows that belong to the split, in its order,
-    or None if all of them do. len() is M, or N.
-    """
-
-    X: HostArray
-    y: HostArray
-    weights: HostArray | None = None
-    rows: Index | None = None
-
-    def __len__(self) -> int:
-        return len(self.y if self.rows is None else self.rows)
-
-    def subset(self, rows: ArrayLike) -> Split:
-        """A split of only these rows of this one, in the same arrays; nothing is copied.
-
-        rows: an array of indices into this split, which may repeat, or a mask of len(self)
-        booleans. Raises IndexError if they are out of range or of another type.
-        """
-        selected = np.arange(len(self))[np.asarray(rows)]
-        return replace(self, rows=self.rows_in_order(selected))
-
-    def rows_in_order(self, order: Index | None) -> Index | None:
-        """The indices of this split's rows in its arrays, in the given order.
-
-        order: a permutation of the split's rows, or None for their own order. Returns None if
-        that is every row of the arrays, from the first to the last.
-        """
-        if order is None:
-            return self.rows
-        return order if self.rows is None else self.rows[order]
-
-    def index(self, start: int = 0, stop: int | None = None) -> slice | Index:
-        """The slice or indices of the split's rows from `start` up to `stop` in its arrays."""
-        part = slice(start, stop)
-        return part if self.rows is None else self.rows[part]
-
-    def take(self, start: int, stop: int) -> tuple[HostArray, HostArray, HostArray | None]:
-        """X, y and weights (or None) of the split's rows from `start` up to `stop`."""
-        index = self.index(start, stop)
-        return self.X[index], self.y[index], None if self.weights is None else self.weights[index]
+    feature_names: tuple[str, ...] | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +49,11 @@ class Dataset:
 
     n_outputs is the number of outputs that a network for this data has: of classes, or of columns
     of y. objective is a key of OBJECTIVES. output_names are the names of the outputs, if the
-    data has any.
+    data has any. feature_names are the columns of X, and label is the column of classes, both in a
+    table; None where there is none.
 
-    Dataset.from_arrays() and load_data() check everything; this constructor checks nothing.
+    Raises InputError unless all of this fits together; `where` is how messages start, by default
+    the name. The values of X aren't read here, see Split. A list of names becomes a tuple.
     """
 
     name: str
@@ -94,6 +63,63 @@ class Dataset:
     objective: str = "multiclass"
     output_names: tuple[str, ...] | None = None
     validation: Split | None = None
+    feature_names: tuple[str, ...] | None = None
+    label: str | None = None
+    where: InitVar[str | None] = None
+
+    def __post_init__(self, where: str | None) -> None:
+        where = str(self.name) if where is None else where
+        objective = find_objective(self.objective)
+        splits = {"training": self.train, "test": self.test, "validation": self.validation}
+        for which, split in splits.items():
+            if not isinstance(split, Split) and (split is not None or which == "training"):
+                raise InputError(
+                    f"{where}: the {which} set is of type {type(split).__name__}; give a Split"
+                )
+        if not isinstance(self.n_outputs, int | np.integer) or self.n_outputs < 1:
+            raise InputError(f"{where}: n_outputs is {self.n_outputs!r}; give a number from 1 on")
+        for which, split in splits.items():
+            if split is not None:
+                self._check_split(split, which, where, objective)
+        if not isinstance(self.label, str | None):
+            raise InputError(f"{where}: label is {self.label!r}; give the name of a column")
+        outputs = "classes" if objective.single_label else "columns of targets"
+        names = _names(self.output_names, "output_names", where)
+        _check_count(names, self.n_outputs, outputs, where)
+        features = _names(self.feature_names, "feature_names", where)
+        _check_count(features, self.n_features, "features", where)
+        object.__setattr__(self, "n_outputs", int(self.n_outputs))
+        object.__setattr__(self, "output_names", names)
+        object.__setattr__(self, "feature_names", features)
+
+    def _check_split(self, split: Split, which: str, where: str, objective: Objective) -> None:
+        """Raise InputError unless a split has the inputs and outputs of this data set."""
+        features = split.X.shape[1]
+        if features != self.n_features:
+            raise InputError(
+                f"{where}: {which} rows have {features} values, training rows {self.n_features}; "
+                "they must agree"
+            )
+        y = split.y[split.index()]
+        if objective.single_label != (y.ndim == 1):
+            needed = "one class" if objective.single_label else "a row of targets"
+            raise InputError(
+                f"{where}: {which} labels of shape {split.y.shape}; {self.objective} needs "
+                f"{needed} for each row"
+            )
+        if not objective.single_label:
+            if y.shape[1] != self.n_outputs:
+                raise InputError(
+                    f"{where}: {y.shape[1]} targets a {which} row, but {self.n_outputs} outputs; "
+                    "they must agree"
+                )
+            check_targets(y, y, where, objective)
+        elif y.max() >= self.n_outputs:
+            seen = "is beyond the classes" if which == "training" else "does not occur in training"
+            raise InputError(
+                f"{where}: {which} label {y.max()} {seen}, whose labels are 0 to "
+                f"{self.n_outputs - 1}; leave its rows out"
+            )
 
     @classmethod
     def from_arrays(
@@ -106,6 +132,8 @@ class Dataset:
         validation: tuple[ArrayLike, ArrayLike] | None = None,
         objective: str = "multiclass",
         output_names: Iterable[str] | None = None,
+        feature_names: Iterable[str] | None = None,
+        label: str | None = None,
         name: str = "data",
         where: str | None = None,
     ) -> Dataset:
@@ -120,6 +148,7 @@ class Dataset:
         test, validation: pairs (X, y) of the same kind.
         output_names: a name for each output. Without them, a multiclass data set has as many
         classes as its largest training label + 1.
+        feature_names: a name for each value in a row. label: the name of y, for classes.
         where: how error messages start, by default the name.
 
         Raises InputError for shapes that disagree, empty arrays, NaN, infinity, values that aren't
@@ -127,21 +156,19 @@ class Dataset:
         """
         where = name if where is None else where
         resolved = find_objective(objective)
-        if isinstance(output_names, str) or not isinstance(output_names, Iterable | None):
-            raise InputError(f"output_names is {output_names!r}; it must be a list of names")
-        names = None if output_names is None else tuple(map(str, output_names))
-        train = Split(*check_pair(X, y, where, "training", resolved))
-        if weights is not None:
-            train = replace(train, weights=check_weights(weights, len(train), where))
-        n_outputs = _count_outputs(train, names, where, resolved)
-        pairs = {"test": test, "validation": validation}
-        others = {
-            which: _check_other(pair, which, train, n_outputs, where, resolved)
-            for which, pair in pairs.items()
-            if pair is not None
-        }
-        return cls(name, train, others.get("test"), n_outputs, objective, names or None,
-                   others.get("validation"))  # fmt: skip
+        names = _names(output_names, "output_names", where)
+        pair = check_pair(X, y, where, "training", resolved)
+        given = None if weights is None else as_array(weights, f"{where}: weights")
+        train = Split(*pair, given, where=where)
+        if resolved.single_label:
+            n_outputs = max(int(train.y.max()) + 1, len(names or ()))
+        else:
+            n_outputs = train.y.shape[1]
+        return cls(
+            name, train, _other_split(test, "test", where, resolved), n_outputs, objective, names,
+            _other_split(validation, "validation", where, resolved),
+            _names(feature_names, "feature_names", where), label, where,
+        )  # fmt: skip
 
     @property
     def n_features(self) -> int:
@@ -174,42 +201,27 @@ class Dataset:
         return digest.hexdigest()
 
 
-def _count_outputs(
-    train: Split, names: tuple[str, ...] | None, where: str, objective: Objective
-) -> int:
-    """The number of outputs, by their names or else by the training targets."""
-    single = objective.single_label
-    needed = int(train.y.max()) + 1 if single else int(train.y.shape[1])
-    if not names:
-        return needed
-    if len(names) < needed or (len(names) > needed and not single):
-        columns = "classes" if single else "columns of targets"
-        raise InputError(f"{where}: {len(names)} names for {needed} {columns}; give one for each")
-    return len(names)
+def _names(names: Any, what: str, where: str) -> tuple[str, ...] | None:
+    """Names as a tuple, or None if there are none."""
+    if isinstance(names, str) or not isinstance(names, Iterable | None):
+        raise InputError(f"{where}: {what} is {names!r}; it must be a list of names")
+    return tuple(map(str, names or ())) or None
 
 
-def _check_other(
-    pair: Any, which: str, train: Split, n_outputs: int, where: str, objective: Objective
-) -> Split:
-    """The test or validation split. Raises InputError unless it fits the training split."""
+def _check_count(names: tuple[str, ...] | None, count: int, what: str, where: str) -> None:
+    """Raise InputError unless there is one name for each, all different, or none at all."""
+    if names and len(names) != count:
+        raise InputError(f"{where}: {len(names)} names for {count} {what}; give one for each")
+    if names and len(set(names)) != count:
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{where}: two {what} are named {twice!r}; give each its own name")
+
+
+def _other_split(pair: Any, which: str, where: str, objective: Objective) -> Split | None:
+    """The test or validation split, if there is one."""
+    if pair is None:
+        return None
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise InputError(f"{where}: the {which} set must be a pair (X, y)")
     X, y = pair
-    split = Split(*check_pair(X, y, where, which, objective))
-    features, expected = split.X.shape[1], train.X.shape[1]
-    if features != expected:
-        raise InputError(
-            f"{where}: {which} rows have {features} values, training rows {expected}; "
-            "they must agree"
-        )
-    if split.y.shape[1:] != train.y.shape[1:]:
-        raise InputError(
-            f"{where}: {split.y.shape[1]} targets a {which} row, {n_outputs} a training row; "
-            "they must agree"
-        )
-    if objective.single_label and split.y.max() >= n_outputs:
-        raise InputError(
-            f"{where}: {which} label {split.y.max()} does not occur in training, "
-            f"whose labels are 0 to {n_outputs - 1}; leave its rows out"
-        )
-    return split
+    return Split(*check_pair(X, y, where, which, objective), where=where)

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_xp.data.dataset import Split
 from mlp_xp.data.memory import read_ahead
+from mlp_xp.data.split import Split
 from mlp_xp.devices import Device
 from mlp_xp.nn.rng import stream
 from mlp_xp.types import Array, Chunk, HostArray

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from numpy.typing import NDArray
 from mlp_xp.data.memory import BLOCK_BYTES, check_memory
 from mlp_xp.errors import InputError
 
+INDEX = re.compile(r"__index_level_[0-9]+__")
+"""pandas' own name for an index without one, which other tools copy without its metadata."""
 NUMBER_TYPES = ("int", "uint", "float", "double", "half", "bool")
 
 
 def header(path: Path) -> list[str]:
-    """The names of the columns."""
-    return [str(name) for name in _open(path).schema_arrow.names]
+    """The names of the columns. The index of a table from pandas is none of them."""
+    schema = _open(path).schema_arrow
+    return [str(schema.names[place]) for place in _places(schema, path)]
 
 
 def read_blocks(
@@ -33,8 +38,9 @@ def read_blocks(
     infinity.
     """
     file = _open(path)
+    places = _places(file.schema_arrow, path)
     for i in columns:
-        kind = str(file.schema_arrow.types[i])
+        kind = str(file.schema_arrow.types[places[i]])
         if i != text_column and not kind.startswith(NUMBER_TYPES):
             raise InputError(
                 f"{path}: column {names[i]!r} is of type {kind[:40]}; leave it out, or "
@@ -47,7 +53,8 @@ def read_blocks(
             rows = np.zeros((batch.num_rows, len(names)))
             for i in columns:
                 place = f"{path}: rows {done} to {done + len(rows) - 1}, column {names[i]!r}:"
-                rows[:, i] = _column(batch.column(i), encode if i == text_column else None, place)
+                column = batch.column(places[i])
+                rows[:, i] = _column(column, encode if i == text_column else None, place)
             done += len(rows)
             yield rows
     except InputError:
@@ -55,6 +62,27 @@ def read_blocks(
     # Every error of pyarrow derives from one of these.
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise _damaged(path, error) from error
+
+
+def _places(schema: Any, path: Path) -> list[int]:
+    """Where in the file the columns are: all that it stores but the index of a pandas table.
+
+    pandas says in the file's metadata which columns it takes for the index when it reads them back.
+    """
+    text = (schema.metadata or {}).get(b"pandas", b"{}")
+    try:
+        index = json.loads(text).get("index_columns", [])
+    except (ValueError, AttributeError, RecursionError):  # no JSON, no object, or nested too deeply
+        index = None
+    if not isinstance(index, list):
+        raise InputError(
+            f"{path}: what pandas noted about its columns is damaged; write the file again"
+        )
+    return [
+        place
+        for place, name in enumerate(schema.names)
+        if name not in index and not INDEX.fullmatch(name)
+    ]
 
 
 def _column(column: Any, encode: Callable[[str], float] | None, place: str) -> Any:

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlp_xp.data import npz, table
-from mlp_xp.data.checks import check_rows
+from mlp_xp.data.checks import check_path, check_rows
 from mlp_xp.errors import InputError
 from mlp_xp.types import HostArray
 
 
-def read_rows(path: str | Path, n_inputs: int, label: str | None = None) -> HostArray:
+def read_rows(
+    path: str | Path,
+    n_inputs: int,
+    label: str | None = None,
+    feature_names: Sequence[str] | None = None,
+) -> HostArray:
     """The rows of one file, (N, n_inputs) uint8, float32 or float64, checked.
 
     An .npy file, which is mapped; an .npz file with one array, or one called x or x_test; a .csv,
-    .tsv or .parquet table, without its label; or a .png picture, see read_png(). An array that
-    holds a single row may have any shape. label: a column of a table to leave out,
-    or several with commas between them.
+    .tsv or .parquet table; or a .png picture, see read_png(). An array that holds a single row may
+    have any shape. feature_names: the columns of a table that make up a row, in order. Without
+    them, a row is all columns but those that `label` names, with commas between them.
 
     Raises InputError, with the file and the remedy, if it can't be read, if its rows aren't of
     n_inputs values, and for NaN and infinity.
     """
-    path = Path(path)
-    is_table = path.suffix.lower() in table.FORMATS
+    path = check_path(path)
+    is_table = table.named_so(path)
     if label is not None and not is_table:
         raise InputError(f"{path}: has no named columns, so the label {label!r} names nothing")
     try:
-        X = _read(path, n_inputs, label)
+        X = _read(path, n_inputs, label, feature_names)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if X.ndim > 0 and X.size == n_inputs and X.shape[0] != 1:
@@ -41,13 +47,15 @@ def read_rows(path: str | Path, n_inputs: int, label: str | None = None) -> Host
         raise InputError(
             f"{path}: shape {X.shape}; the model needs rows of {n_inputs} values{remedy}"
         )
-    return check_rows(X.reshape(len(X), -1), f"{path}: its data")
+    return check_rows(X, f"{path}: its data")
 
 
-def _read(path: Path, n_inputs: int, label: str | None) -> HostArray:
+def _read(
+    path: Path, n_inputs: int, label: str | None, feature_names: Sequence[str] | None
+) -> HostArray:
     suffix = path.suffix.lower()
-    if suffix in table.FORMATS:
-        return table.read_features(path, label)
+    if table.named_so(path):
+        return table.read_features(path, label, feature_names)
     if suffix == ".png":
         return read_png(path, n_inputs)
     if suffix == ".npy":

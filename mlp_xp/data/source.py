@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlp_xp.data import idx, npz, table
-from mlp_xp.data.checks import find_objective
-from mlp_xp.data.dataset import Dataset, RawData
+from mlp_xp.data.checks import check_path, find_objective
+from mlp_xp.data.classes import class_key
+from mlp_xp.data.dataset import Dataset, Names, RawData
 from mlp_xp.errors import InputError
-from mlp_xp.nn.losses import OBJECTIVES
 
 MNIST = Path(__file__).with_name("mnist.npz")
 """The data set called `mnist`, which comes with the package."""
@@ -21,7 +20,7 @@ def load_data(
     *,
     label: str | None = None,
     objective: str = "multiclass",
-    output_names: Sequence[str] | None = None,
+    like: Names | None = None,
 ) -> Dataset:
     """The data set called `mnist`, or the one in a file or folder.
 
@@ -39,24 +38,27 @@ def load_data(
     and 1) and `regression` it is (N, K) float32, from an array of that shape or from the columns
     of a table, whose names `label` gives with commas between them. The classes of a table are
     names, numbered in order of value if all of them are whole numbers, else alphabetically.
-    output_names: the names of a trained model's outputs. A table's classes are numbered by them,
-    and its label columns found by them.
+    like: a data set, or a trained network, that a table has to fit. Its columns of features and
+    labels are then found by their names, and all others ignored; its classes are numbered as
+    there, where classes without names are whole numbers. `label` goes before the label of `like`.
+    Where `like` has no names of features, all columns but the labels are features, in their order.
 
     Raises InputError, with the file, the place and the remedy, for anything that isn't a data set.
     """
     single_label = find_objective(objective).single_label
-    path = MNIST if str(source) == "mnist" else Path(source)
+    path = MNIST if str(source) == "mnist" else check_path(source)
+    if not isinstance(label, str | None):
+        raise InputError(f"label is {label!r}; give the name of a column")
     try:
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder; --data takes mnist or a path")
-        is_table = path.suffix.lower() in table.FORMATS or (
-            path.is_dir() and table.find(path, "train") is not None
-        )
+            raise InputError(f"{path}: no such file or folder; give mnist, or the path of one")
+        is_table = table.find(path, "train") is not None if path.is_dir() else table.named_so(path)
         if label is not None and not is_table:
             raise InputError(f"{path}: has no named columns, so the label {label!r} names nothing")
         if is_table:
-            raw = table.load(path, label, single_label=single_label, output_names=output_names)
+            raw = table.load(path, label, like, single_label=single_label)
         else:
+            _check_classes_count_from_0(path, like)
             raw = _load_arrays(path)
         name = path.resolve().name if path.is_dir() else path.stem
     except OSError as error:
@@ -66,14 +68,31 @@ def load_data(
         test=raw.test,
         objective=objective,
         output_names=raw.output_names,
+        feature_names=raw.feature_names,
+        label=raw.label,
         name=name or "data",
         where=str(path),
     )
 
 
+def _check_classes_count_from_0(path: Path, like: Names | None) -> None:
+    """Raise InputError for a model of a table whose classes are other numbers than an array's."""
+    names = like.output_names if like is not None and like.label is not None else None
+    keys = [class_key(name) for name in names or ()]
+    if all(key.isdecimal() for key in keys) and keys != [str(k) for k in range(len(keys))]:
+        raise InputError(
+            f"{path}: labels in arrays count the classes from 0, but the model's classes are "
+            f"{', '.join((names or ())[:8])}; give a table"
+        )
+
+
 def _load_arrays(path: Path) -> RawData:
     if path.is_dir():
-        return npz.load_folder(path) if any(path.glob("*.npy")) else idx.load(path)
+        if any(path.glob("*.npy")):
+            return npz.load_folder(path)
+        if table.named_so(path) and not any(path.glob("*ubyte*")):
+            table.check_file(path)
+        return idx.load(path)
     if path.suffix.lower() == ".npz":
         return npz.load(path)
     if path.suffix.lower() == ".npy":
@@ -96,7 +115,7 @@ class DataSource:
 
     def absolute(self) -> DataSource:
         """The same source with absolute paths, which are valid from any folder."""
-        validation = self.validation_data and _absolute(self.validation_data)
+        validation = None if self.validation_data is None else _absolute(self.validation_data)
         return replace(self, data=_absolute(self.data), validation_data=validation)
 
     def load(self, objective: str) -> Dataset:
@@ -107,24 +126,14 @@ class DataSource:
         data = load_data(self.data, label=self.label, objective=objective)
         if self.validation_data is None:
             return data
-        other = load_data(
-            self.validation_data,
-            label=self.label,
-            objective=objective,
-            output_names=data.output_names,
-        )
-        # Classes may be missing in the validation set; columns may not.
-        if OBJECTIVES[objective].single_label:
-            outputs_fit = other.n_outputs <= data.n_outputs
-        else:
-            outputs_fit = other.n_outputs == data.n_outputs
-        if other.n_features != data.n_features or not outputs_fit:
-            raise InputError(
-                f"{self.validation_data}: {other.n_features} inputs and {other.n_outputs} outputs, "
-                f"but {self.data} has {data.n_features} and {data.n_outputs}"
-            )
-        return replace(data, validation=other.train)
+        other = load_data(self.validation_data, label=self.label, objective=objective, like=data)
+        return replace(data, validation=other.train, where=self.validation_data)
 
 
 def _absolute(source: str) -> str:
-    return source if source == "mnist" else str(Path(source).resolve())
+    if source == "mnist":
+        return source
+    try:
+        return str(check_path(source).resolve())
+    except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
+        raise InputError(f"{source}: can't be found ({error}); name another file") from error

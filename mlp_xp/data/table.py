@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,18 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_xp.data import csv, parquet
-from mlp_xp.data.checks import MAX_CLASSES
-from mlp_xp.data.dataset import RawData
+from mlp_xp.data.classes import ClassCodes
+from mlp_xp.data.dataset import Names, RawData
 from mlp_xp.data.memory import check_memory
 from mlp_xp.errors import InputError
-from mlp_xp.types import HostArray
 
 FORMATS = {".csv": csv, ".tsv": csv, ".parquet": parquet}
 
 
-def load(
-    path: Path, label: str | None, *, single_label: bool, output_names: Sequence[str] | None = None
-) -> RawData:
+def named_so(path: Path) -> bool:
+    """Whether a path is named like a table."""
+    return path.suffix.lower() in FORMATS
+
+
+def check_file(path: Path) -> None:
+    """Raise InputError for a folder that is named like a table: Spark writes a table's parts so."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a table; write all rows to one file")
+
+
+def load(path: Path, label: str | None, like: Names | None, *, single_label: bool) -> RawData:
     """The arrays of one table, or of a folder's train and test tables; see load_data().
 
     single_label: y is the class of each row, from one column; otherwise it is the numbers of one
@@ -30,13 +37,10 @@ def load(
     train = find(path, "train") if path.is_dir() else path
     test = find(path, "test") if path.is_dir() else None
     assert train is not None  # load_data() looked for it
-    X, y, names = _read_labeled(train, label, output_names, single_label=single_label)
+    raw = _read_labeled(train, label, like, single_label=single_label)
     if test is None:
-        return RawData((X, y), None, names)
-    if _header(test) != _header(train):
-        raise InputError(f"{test}: its columns differ from {train.name}'s; give both the same")
-    X_test, y_test, _ = _read_labeled(test, label, names, single_label=single_label)
-    return RawData((X, y), (X_test, y_test), names)
+        return raw
+    return raw._replace(test=_read_labeled(test, None, raw, single_label=single_label).train)
 
 
 def find(folder: Path, stem: str) -> Path | None:
@@ -47,103 +51,106 @@ def find(folder: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-def read_features(path: Path, label: str | None = None) -> NDArray[np.floating]:
-    """All columns of a table except those that `label` names, (N, n).
+def read_features(
+    path: Path, label: str | None = None, names: Sequence[str] | None = None
+) -> NDArray[np.floating]:
+    """The columns of a table with these names, in this order, (N, n).
 
-    float32 if that loses nothing, else float64. Raises InputError, naming the place, for a value
-    that isn't a finite number.
+    Without names, all columns except those that `label` names. float32 if that loses nothing, else
+    float64. Raises InputError, naming the place, for a column that is missing and for a value that
+    isn't a finite number.
     """
     header = _header(path)
-    labels = [] if label is None else _find_columns(header, label, path)
-    features = [i for i in range(len(header)) if i not in labels]
-    # The label column isn't used, so its values may be text or missing.
-    text_column = labels[0] if len(labels) == 1 else None
-    return _read_columns(path, header, features, text_column, lambda _: 0)[:, features]
-
-
-class _ClassCodes(dict[str, int]):
-    """The class names in a column of text, numbered in the order in which they first occur."""
-
-    def encode(self, text: str) -> float:
-        """The number of a name, or NaN for an empty one."""
-        name = text.strip()
-        return self.setdefault(name, len(self)) if name else math.nan
+    labels = [] if label is None else _find_columns(header, _split_label(label, header), path)
+    return _read_columns(path, header, _feature_columns(path, header, labels, names))
 
 
 def _read_labeled(
-    path: Path, label: str | None, output_names: Sequence[str] | None, *, single_label: bool
-) -> tuple[HostArray, HostArray, tuple[str, ...]]:
-    """X (N, n), y, and the names of the classes, or of the columns in y."""
+    path: Path, label: str | None, like: Names | None, *, single_label: bool
+) -> RawData:
+    """The rows of one table, as training rows, with the names of its columns and outputs."""
     header = _header(path)
-    labels = _label_columns(path, header, label, output_names, single_label=single_label)
-    features = [i for i in range(len(header)) if i not in labels]
-    if not features:
-        raise InputError(f"{path}: every column is a label; keep one to learn from")
-    codes = _ClassCodes()
-    text_column = labels[0] if single_label else None
-    table = _read_columns(path, header, [*features, *labels], text_column, codes.encode)
+    labels = _label_columns(path, header, label, like, single_label=single_label)
+    features = _feature_columns(path, header, labels, None if like is None else like.feature_names)
+    columns, names = [*features, *labels], tuple(header[i] for i in features)
     if not single_label:
-        return table[:, features], table[:, labels], tuple(header[i] for i in labels)
-    where = f"{path}: column {header[labels[0]]!r}"
-    names = _sorted_names(codes, where) if output_names is None else tuple(output_names)
-    unknown = codes.keys() - set(names)
-    if unknown:
-        raise InputError(
-            f"{where} holds the class {min(unknown)[:40]!r}, which is not in training "
-            f"({', '.join(names[:8])}{', ...' if names[8:] else ''}); leave its rows out"
-        )
-    position = {name: k for k, name in enumerate(names)}
-    to_class = np.array([position[name] for name in codes], dtype=np.int64)
-    return table[:, features], to_class[table[:, labels[0]].astype(np.int64)], names
+        table = _read_columns(path, header, columns)
+        pair = table[:, : len(features)], table[:, len(features) :]
+        return RawData(pair, None, tuple(header[i] for i in labels), names)
+    codes, kind = ClassCodes(), header[labels[0]]
+    table = _read_columns(path, header, columns, labels[0], codes.encode)
+    where = f"{path}: column {kind!r}"
+    classes = codes.sorted_names(where) if like is None else like.output_names
+    to_class = codes.to_classes(classes, where)
+    y = to_class[table[:, -1].astype(np.int64)]
+    return RawData((table[:, :-1], y), None, classes, names, kind)
 
 
 def _label_columns(
-    path: Path,
-    header: list[str],
-    label: str | None,
-    output_names: Sequence[str] | None,
-    *,
-    single_label: bool,
+    path: Path, header: list[str], label: str | None, like: Names | None, *, single_label: bool
 ) -> list[int]:
-    """Which columns are labels: those that `label` names, else a model's outputs, else the last."""
+    """Which columns are labels: those that `label` names, else those of `like`, else the last."""
     if len(header) < 2:
         raise InputError(
             f"{path}: has the one column {header[0][:40]!r}; it needs features and a label, "
             "with a comma between them in .csv and a tab in .tsv"
         )
+    outputs = None if single_label or like is None else like.output_names
     if label is not None:
-        labels = _find_columns(header, label, path)
-    elif not single_label and output_names:
-        labels = [_find_column(header, name, path) for name in output_names]
+        names = _split_label(label, header)
+        # In the order of the model's outputs, if they are the same.
+        names = list(outputs) if outputs and sorted(names) == sorted(outputs) else names
+        if outputs and names != list(outputs) and set(names) & set(outputs):
+            raise InputError(
+                f"{path}: --label names {_listed(names)}, but the model's outputs are "
+                f"{_listed(outputs)}; name all of them, or none"
+            )
+    elif outputs:
+        names = list(outputs)
     else:
-        labels = [len(header) - 1]
+        names = [(None if like is None else like.label) or header[-1]]
+    labels = _find_columns(header, names, path)
     if single_label and len(labels) > 1:
         raise InputError(f"{path}: a row has one class, and --label names {len(labels)} columns")
     return labels
 
 
-def _sorted_names(codes: _ClassCodes, where: str) -> tuple[str, ...]:
-    """The names of the classes: in order of value if all are whole numbers, else alphabetically."""
-    if len(codes) > MAX_CLASSES:
+def _feature_columns(
+    path: Path, header: list[str], labels: list[int], names: Sequence[str] | None
+) -> list[int]:
+    """Which columns are features: those with these names, or else all that are no labels."""
+    if names is None:
+        features = [i for i in range(len(header)) if i not in labels]
+        if not features:
+            raise InputError(f"{path}: every column is a label; keep one to learn from")
+        return features
+    places = {name: i for i, name in enumerate(header)}
+    missing = [name for name in names if name not in places]
+    if missing:
         raise InputError(
-            f"{where} holds more than {MAX_CLASSES} classes; name the label's column with --label"
+            f"{path}: lacks {_listed(missing, 3)}, which the model learned from; its columns are "
+            f"{_listed(header)}"
         )
-    try:
-        values = {name: float(name) for name in codes}
-    except ValueError:
-        return tuple(sorted(codes))
-    fraction = next((name for name, value in values.items() if not value.is_integer()), None)
-    if fraction is not None:
+    features = [places[name] for name in names]
+    for i in set(features).intersection(labels):
         raise InputError(
-            f"{where} holds {fraction[:40]}, a number, not a class; name the label's column with "
-            "--label, or train with --objective regression"
+            f"{path}: the model learned from column {header[i]!r} as a feature, so it is no label; "
+            "name the label's column with --label"
         )
-    return tuple(sorted(codes, key=lambda name: (values[name], name)))
+    return features
 
 
 def _header(path: Path) -> list[str]:
-    """The names of the columns. Raises InputError if one is empty."""
+    """The names of the columns. Raises InputError if one is empty, or two are the same."""
+    check_file(path)
     header: list[str] = FORMATS[path.suffix.lower()].header(path)
+    places: dict[str, int] = {}
+    for i, name in enumerate(header):
+        if name and places.setdefault(name, i) != i:
+            raise InputError(
+                f"{path}: 2 columns are named {name[:40]!r}, {places[name] + 1} and {i + 1}; "
+                "rename one, or leave it out"
+            )
     if not header or "" in header:
         where = f"column {header.index('') + 1}" if header else "the table"
         raise InputError(
@@ -153,35 +160,45 @@ def _header(path: Path) -> list[str]:
     return header
 
 
-def _find_columns(header: list[str], label: str, path: Path) -> list[int]:
-    """The columns of a label, which is one name, or several with commas between them."""
-    names = [label] if label in header else label.split(",")
-    return [_find_column(header, name, path) for name in names]
+def _split_label(label: str, header: list[str]) -> list[str]:
+    """The names in a label: one, or several with commas between them."""
+    return [label] if label in header else label.split(",")
 
 
-def _find_column(header: list[str], name: str, path: Path) -> int:
-    count = header.count(name)
-    if count != 1:
-        listed = ", ".join(column[:40] for column in header[:8]) + (", ..." if header[8:] else "")
-        raise InputError(
-            f"{path}: {count or 'no'} columns are named {name!r}, of {listed}; --label takes the "
-            "name of one"
-        )
-    return header.index(name)
+def _find_columns(header: list[str], names: Sequence[str], path: Path) -> list[int]:
+    """Where in the header the columns of labels are."""
+    for name in names:
+        if name not in header:
+            raise InputError(
+                f"{path}: no columns are named {name[:40]!r}, of {_listed(header)}; --label takes "
+                "the name of one"
+            )
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: --label names a column twice ({_listed(names)}); name it once")
+    return [header.index(name) for name in names]
+
+
+def _listed(names: Sequence[str], count: int = 8) -> str:
+    """Names for a message: a few of them, each short."""
+    return ", ".join(name[:40] for name in names[:count]) + (", ..." if names[count:] else "")
 
 
 def _read_columns(
     path: Path,
     header: list[str],
     columns: list[int],
-    text_column: int | None,
-    encode: Callable[[str], float],
+    text_column: int | None = None,
+    encode: Callable[[str], float] = float,
 ) -> NDArray[np.floating]:
-    """All rows, (N, all columns): float32 if that loses nothing, else float64."""
+    """These columns of all rows, (N, len(columns)): float32 if that loses nothing, else float64.
+
+    text_column and encode: see csv.read_blocks().
+    """
     blocks: list[NDArray[np.floating]] = []
     size = 0
     read_blocks = FORMATS[path.suffix.lower()].read_blocks
     for rows in read_blocks(path, header, columns, text_column, encode):
+        rows = rows.take(columns, axis=1)
         with np.errstate(over="ignore"):
             small = rows.astype(np.float32)
         blocks.append(small if np.array_equal(small, rows) else rows.astype(np.float64))

@@ -16,7 +16,7 @@ from mlp_xp import InputError, load_data
 from mlp_xp.data import idx, npz
 
 property_settings = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 numbers = st.one_of(
     nps.unsigned_integer_dtypes(), nps.integer_dtypes(), nps.floating_dtypes(), nps.boolean_dtypes()

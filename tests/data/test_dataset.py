@@ -1,4 +1,4 @@
-"""Splits, the checks that arrays pass, and the fingerprint of a data set."""
+"""The checks that arrays pass, and the fingerprint of a data set."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,77 +17,6 @@ from mlp_xp.nn import OBJECTIVES
 
 X, Y = np.arange(24.0).reshape(6, 4), np.array([0, 1, 2, 0, 1, 2])
 
-# ---- splits
-
-
-def a_split() -> Split:
-    return Split(np.arange(40, dtype=np.uint8).reshape(20, 2), np.arange(20), np.arange(20) / 10)
-
-
-def assert_takes(split: Split, start: int, stop: int, rows: list[int]) -> None:
-    whole = a_split()
-    for found, source in zip(
-        split.take(start, stop), (whole.X, whole.y, whole.weights), strict=True
-    ):
-        assert found.dtype == source.dtype
-        np.testing.assert_array_equal(found, source[rows])
-
-
-def test_all_rows_of_a_split() -> None:
-    split = a_split()
-    assert len(split) == 20
-    assert split.rows is None
-    assert split.rows_in_order(None) is None
-    assert split.index(3, 5) == slice(3, 5)
-    order = np.array([3, 1, 2])
-    assert split.rows_in_order(order) is order
-    assert_takes(split, 3, 6, [3, 4, 5])
-    assert_takes(split, 18, 30, [18, 19])
-    assert np.shares_memory(split.take(3, 6)[0], split.X)
-
-
-def test_a_subset_of_a_subset() -> None:
-    split = a_split()
-    odd = split.subset(np.arange(1, 20, 2))
-    assert len(odd) == 10
-    np.testing.assert_array_equal(odd.rows_in_order(None), np.arange(1, 20, 2))
-    assert_takes(odd, 2, 4, [5, 7])
-    part = odd.subset([9, 0, 4])
-    assert len(part) == 3
-    np.testing.assert_array_equal(part.rows, [19, 1, 9])
-    assert_takes(part, 0, 3, [19, 1, 9])
-    assert_takes(part, 1, 2, [1])
-    assert_takes(part, 2, 9, [9])
-    np.testing.assert_array_equal(part.rows_in_order(np.array([2, 0, 1])), [9, 19, 1])
-    for subset in (odd, part):  # the arrays are those of the whole split
-        assert (subset.X is split.X, subset.y is split.y, subset.weights is split.weights) == (
-            True, True, True)  # fmt: skip
-    assert split.rows is None
-    last = part.subset([2, 2])
-    assert_takes(last, 0, 2, [9, 9])
-
-
-def test_a_subset_by_a_mask_or_of_no_rows() -> None:
-    split = a_split()
-    np.testing.assert_array_equal(split.subset(split.y > 16).rows, [17, 18, 19])
-    assert len(split.subset(np.empty(0, dtype=int))) == 0
-    assert split.subset([-1]).rows.tolist() == [19]
-
-
-@pytest.mark.parametrize("rows", [[20], [-21], [0.5], np.ones(19, dtype=bool)])
-def test_rows_that_a_split_does_not_have(rows: Any) -> None:
-    with pytest.raises(IndexError):
-        a_split().subset(rows)
-    with pytest.raises(IndexError):
-        a_split().subset(np.arange(10)).subset([10])
-
-
-def test_a_split_without_weights_takes_none() -> None:
-    split = replace(a_split(), weights=None)
-    assert split.take(0, 3)[2] is None
-    assert split.subset([3]).take(0, 1)[2] is None
-
-
 # ---- from arrays
 
 
@@ -99,6 +28,8 @@ def test_from_arrays() -> None:
     assert (data.name, data.n_features, data.n_outputs, data.objective) == (
         "data", 4, 3, "multiclass")  # fmt: skip
     assert (data.test, data.validation, data.output_names) == (None, None, None)
+    assert (data.feature_names, data.label) == (None, None)
+    assert Dataset.from_arrays(X, Y, feature_names=list("abcd")).feature_names == tuple("abcd")
     assert (data.train.weights, data.train.rows) == (None, None)
     assert data.evaluation_split == ("train", data.train)
 
@@ -130,6 +61,13 @@ def test_columns_from_arrays() -> None:
     data = Dataset.from_arrays(X, Y / 2, objective="regression", test=(X, Y))
     assert data.train.y.tolist() == [[y / 2] for y in Y]
     assert (data.n_outputs, data.test.y.shape) == (1, (6, 1))
+
+
+def test_labels_in_one_column() -> None:
+    """As Keras has CIFAR."""
+    data = Dataset.from_arrays(X, Y[:, None], test=(X[:2], np.array([[2], [0]], dtype=np.uint8)))
+    assert (data.train.y.tolist(), data.test.y.tolist()) == (Y.tolist(), [2, 0])
+    assert (data.train.y.dtype, data.n_outputs) == (np.int64, 3)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -174,6 +112,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "too few names": ({"output_names": ["a", "b"]}, "2 names for 3 classes; give one for each"),
     "too many names": ({"y": Y * 0, "objective": "multilabel", "output_names": ["a", "b"]},
                        "2 names for 1 columns of targets; give one for each"),
+    "names in a text": ({"feature_names": "abc"}, "feature_names is 'abc'; it must be a list"),
+    "features of one name": ({"feature_names": list("abca")}, "two features are named 'a'"),
+    "a name too many": ({"feature_names": list("abcde")}, "5 names for 4 features; give one"),
     "no pair": ({"test": X}, r"the test set must be a pair \(X, y\)"),
     "three arrays": ({"validation": (X, Y, Y)}, r"the validation set must be a pair \(X, y\)"),
     "empty test": ({"test": (X[:0], Y[:0])}, "the test set is empty"),
@@ -181,7 +122,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another width": ({"test": (X[:, :3], Y)}, "test rows have 3 values, training rows 4; they mu"),
     "validation of another width": ({"validation": (X[:, :3], Y)}, "validation rows have 3 values"),
     "other columns": ({"y": X, "test": (X, X[:, :3]), "objective": "regression"},
-                      "3 targets a test row, 4 a training row; they must agree"),
+                      "3 targets a test row, but 4 outputs; they must agree"),
     "an unseen label": ({"validation": (X, Y + 1)},
                         "validation label 3 does not occur in training, whose labels are 0 to 2"),
 }  # fmt: skip
@@ -210,7 +151,7 @@ anything = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(X=anything, y=anything, weights=anything, test=st.none() | st.tuples(anything, anything),
        objective=st.sampled_from(sorted(OBJECTIVES)))  # fmt: skip
 def test_whatever_is_given_is_a_data_set_or_an_input_error(X, y, weights, test, objective) -> None:
@@ -261,6 +202,15 @@ def test_large_finite_rows_are_not_infinite() -> None:
         check_rows(np.full((2, 2), np.finfo("longdouble").max), "here")
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "int8", "uint64", "bool"])
+def test_labels_of_any_type_of_number(kind: str) -> None:
+    y = np.array([0, 1, 1], dtype=kind)
+    assert Dataset.from_arrays(np.ones((3, 2)), y).train.y.tolist() == [0, 1, 1]
+    if kind != "bool" and kind != "uint64":
+        with pytest.raises(InputError, match="label -1"):
+            Dataset.from_arrays(np.ones((3, 2)), -y)
+
+
 # ---- the fingerprint
 
 
@@ -284,14 +234,14 @@ def test_fingerprint_tells_all_that_differs(rng: np.random.Generator, monkeypatc
     flipped.view(np.uint8)[37, 5] ^= 1
     other = y.copy()
     other[49] += 1
-    split = data.train
+    split, columns = data.train, Split(X, np.eye(3)[y])
     variants = [
         data,
         replace(data, train=Split(flipped, y)),
         replace(data, train=Split(X, other)),
         replace(data, train=Split(X[:-1], y[:-1])),
         replace(data, train=Split(X.reshape(100, 2)[:50], y)),
-        replace(data, train=Split(X.view(np.int32), y)),
+        replace(data, train=Split(X.view(np.float64), y)),
         replace(data, train=Split(X, y, np.ones(50))),
         replace(data, train=Split(X, y, np.where(np.arange(50) == 49, 1 + 2**-52, 1))),
         replace(data, train=split.subset(np.arange(50))),
@@ -302,7 +252,8 @@ def test_fingerprint_tells_all_that_differs(rng: np.random.Generator, monkeypatc
         replace(data, test=split, validation=split),
         replace(data, output_names=("a", "b", "c")),
         replace(data, n_outputs=4),
-        replace(data, objective="regression"),
+        replace(data, train=columns, objective="regression"),
+        replace(data, train=columns, objective="multilabel"),
     ]
     assert len({variant.fingerprint() for variant in variants}) == len(variants)
     assert replace(data, name="b").fingerprint() == data.fingerprint()

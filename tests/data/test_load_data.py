@@ -3,7 +3,13 @@
 import gzip
 import hashlib
 import importlib.util
+import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +17,8 @@ from idx_file import idx_bytes
 
 from mlp_xp import Dataset, InputError, Split, load_data
 from mlp_xp.cli import main
-from mlp_xp.data import memory, table
+from mlp_xp.data import memory, read_rows, table
+from mlp_xp.data.classes import ClassCodes
 
 # Of the four files, unpacked, as they have been published since 1998.
 PUBLISHED = {
@@ -20,6 +27,8 @@ PUBLISHED = {
     "test X": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "test y": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+
+X, Y = np.arange(12.0).reshape(3, 4), np.arange(3)
 
 needs_pyarrow = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed"
@@ -120,6 +129,25 @@ def test_rows_that_cant_stay_as_they_are_are_read(tmp_path: Path, monkeypatch) -
         load_data(tmp_path)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_no_copy_of_pictures_is_made_without_room_for_it(order, tmp_path: Path, monkeypatch):
+    pictures = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    np.save(tmp_path / "X.npy", np.asarray(pictures, order=order))
+    np.save(tmp_path / "y.npy", np.array([0, 1, 0, 1]))
+    readers = (lambda: load_data(tmp_path).train.X, lambda: read_rows(tmp_path / "X.npy", 6))
+    for read in readers:
+        assert read().tolist() == pictures.reshape(4, 6).tolist()
+    monkeypatch.setattr(memory, "available_memory", lambda: 95)
+    copied = mock.Mock(side_effect=AssertionError("a copy of all rows"))
+    monkeypatch.setattr(np, "ascontiguousarray", copied)
+    for read in readers:
+        if order == "C":
+            assert isinstance(read(), np.memmap)
+        else:
+            with pytest.raises(InputError, match=r"needs 0\.0 GB of memory, 0\.0 GB are free"):
+                read()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_table_of_text(tmp_path: Path, suffix: str) -> None:
     lines = ["kind,width, height ", "dog,1,2.5", 'cat,"3",-4e-1', "", "dog, 5 ,6"]
@@ -144,10 +172,22 @@ def test_labels_of_a_table_are_the_last_column_in_the_order_of_their_values(tmp_
 
 def test_classes_of_a_model_number_the_labels(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", "a,label", "1,c", "2,b")
-    data = load_data(path, output_names=("a", "b", "c"))
+    like = Dataset.from_arrays(X[:, :1], Y, output_names=("a", "b", "c"))
+    data = load_data(path, like=like)
     assert (data.train.y.tolist(), data.n_outputs) == ([2, 1], 3)
-    with pytest.raises(InputError, match="the class 'b', which is not in training"):
-        load_data(path, output_names=("a", "c"))
+    write_csv(path, "a,label", "1,c", "2,d")
+    with pytest.raises(InputError, match="the class 'd', which is not in training"):
+        load_data(path, like=like)
+
+
+def test_classes_of_a_model_without_names_are_numbers(tmp_path: Path) -> None:
+    """Those of arrays: a table in which class 0 is missing mustn't count from 1."""
+    path = write_csv(tmp_path / "t.csv", "a,label", "1,1", "2,2")
+    data = load_data(path, like=Dataset.from_arrays(X[:, :1], Y))
+    assert (data.train.y.tolist(), data.output_names) == ([1, 2], None)
+    write_csv(path, "a,label", "1,one", "2,2")
+    with pytest.raises(InputError, match=r"the class 'one', which is not in training \(whole numb"):
+        load_data(path, like=Dataset.from_arrays(X[:, :1], Y))
 
 
 def test_folder_of_tables_shares_its_names(tmp_path: Path) -> None:
@@ -157,7 +197,7 @@ def test_folder_of_tables_shares_its_names(tmp_path: Path) -> None:
     assert data.test is not None
     assert_holds(data.test, np.array([[4], [5]]), [2, 1], "float32")
     write_csv(tmp_path / "test.csv", "b,label", "4,z")
-    with pytest.raises(InputError, match=r"test\.csv: its columns differ"):
+    with pytest.raises(InputError, match=r"test\.csv: lacks a, which the model learned from"):
         load_data(tmp_path)
 
 
@@ -176,6 +216,64 @@ def test_csv_in_many_batches(tmp_path: Path, rng: np.random.Generator, monkeypat
     body = [",".join(map(str, row)) + f",{label}" for row, label in zip(X.tolist(), y, strict=True)]
     data = load_data(write_csv(tmp_path / "t.csv", "a,b,c,label", *body))
     assert_holds(data.train, X, y, "float32")
+
+
+@pytest.mark.filterwarnings("default")  # as users have it: NumPy 2.2 only warns that it cuts
+def test_a_fraction_is_never_cut(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "t.csv", "a,b,label", "1.5,2,0", "-0.5,1e-3,1")
+    assert load_data(path).train.X.tolist() == [[1.5, 2], [-0.5, 1e-3]]
+
+
+@pytest.mark.parametrize(
+    ("version", "dtype"),
+    [("2.0.2", "float64"), ("2.2.6", "float64"), ("2.3.0", "int64"), ("2.10.1", "int64")],
+)
+def test_integers_are_parsed_as_such_by_a_numpy_that_refuses_fractions_in_them(
+    version: str, dtype: str, tmp_path: Path, monkeypatch
+) -> None:
+    parse = mock.Mock(wraps=np.loadtxt)
+    monkeypatch.setattr(np, "loadtxt", parse)
+    monkeypatch.setattr(np, "__version__", version)
+    load_data(write_csv(tmp_path / "t.csv", "a,label", "1,0", "2,1"))
+    assert [np.dtype(call.kwargs["dtype"]) for call in parse.mock_calls] == [dtype]
+
+
+@pytest.mark.parametrize("rows", [["1", "2"], ["1.5", "2"]], ids=["integers", "fractions"])
+@pytest.mark.parametrize("when", ["2", "3"])
+def test_ctrl_c_at_a_label_stops_the_reading(rows, when: str, tmp_path: Path, monkeypatch) -> None:
+    encode = ClassCodes.encode
+
+    def interrupted(self: ClassCodes, text: str) -> float:
+        if text == f"k{when}":
+            signal.raise_signal(signal.SIGINT)
+        return encode(self, text)
+
+    monkeypatch.setattr(ClassCodes, "encode", interrupted)
+    path = write_csv(tmp_path / "t.csv", "a,label", *(f"{a},k{i}" for i, a in enumerate(rows, 2)))
+    with pytest.raises(KeyboardInterrupt):
+        load_data(path)
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.05, 0.08, 0.12, 0.2])
+def test_ctrl_c_at_any_moment_stops_the_reading(delay: float, tmp_path: Path) -> None:
+    lines = [f"{i},{i / 8 if i > 9000 else i},k{i % 7}" for i in range(10_000)]
+    path = write_csv(tmp_path / "t.csv", "a,b,label", *lines)
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    deadline = time.monotonic() + delay + 2
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        timer.start()
+        while time.monotonic() < deadline:
+            load_data(path)
+    timer.join()
+
+
+def test_what_a_converter_raises_is_not_taken_for_a_fraction(tmp_path: Path, monkeypatch) -> None:
+    def encode(self: ClassCodes, text: str) -> float:
+        raise MemoryError(text)
+
+    monkeypatch.setattr(ClassCodes, "encode", encode)
+    with pytest.raises(MemoryError, match="cat"):
+        load_data(write_csv(tmp_path / "t.csv", "a,label", "1,cat"))
 
 
 @needs_pyarrow
@@ -210,6 +308,65 @@ def test_parquet(tmp_path: Path) -> None:
         load_data(path, label="n")
 
 
+def write_as_pandas(path: Path, columns: dict[str, list], metadata: bytes) -> Path:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(columns).replace_schema_metadata({b"pandas": metadata})
+    pyarrow.parquet.write_table(table, path)
+    return path
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("name", ["__index_level_0__", "passenger"])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_the_index_of_a_pandas_table_is_no_column(name: str, place: int, tmp_path: Path) -> None:
+    """The metadata are those that to_parquet() writes; the index comes last unless it is moved."""
+    columns = [("a", [1.5, 2.5, 3.5]), ("b", [4, 5, 6]), ("kind", ["x", "y", "x"])]
+    columns.insert(place, (name, [17, 3, 8]))
+    metadata = {"index_columns": [name], "columns": [
+        {"name": None if key == "__index_level_0__" else key, "field_name": key, "metadata": None}
+        for key, _ in columns
+    ]}  # fmt: skip
+    path = write_as_pandas(tmp_path / "t.parquet", dict(columns), json.dumps(metadata).encode())
+    data = load_data(path)
+    assert data.train.X.tolist() == [[1.5, 4], [2.5, 5], [3.5, 6]]
+    assert (data.train.y.tolist(), data.output_names) == ([0, 1, 0], ("x", "y"))
+
+
+@needs_pyarrow
+def test_the_index_is_no_column_without_its_metadata_either(tmp_path: Path) -> None:
+    """As when another tool has read and written the file."""
+    columns = {"a": [1.5, 2.5], "kind": ["x", "y"], "__index_level_0__": [17, 3]}
+    data = load_data(write_as_pandas(tmp_path / "t.parquet", columns, b"{}"))
+    assert data.train.X.tolist() == [[1.5], [2.5]]
+    assert data.output_names == ("x", "y")
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("metadata", [
+    {"index_columns": [{"kind": "range", "name": None, "start": 0, "stop": 2, "step": 1}]},
+    {"index_columns": ["gone"]}, {"index_columns": []}, {},
+])  # fmt: skip
+def test_a_pandas_table_without_a_stored_index(metadata: dict, tmp_path: Path) -> None:
+    text = json.dumps(metadata).encode()
+    data = load_data(write_as_pandas(tmp_path / "t.parquet", {"a": [1, 2], "b": [0, 1]}, text))
+    assert (data.train.X.tolist(), data.train.y.tolist()) == ([[1], [2]], [0, 1])
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("metadata", [
+    b"", b"{", b"\xff", b"[]", b"3", b'{"index_columns": null}', b'{"index_columns": 3}',
+    b'{"index_columns": "ab"}', b"[" * 10**5,
+])  # fmt: skip
+def test_damaged_pandas_metadata(metadata: bytes, tmp_path: Path) -> None:
+    path = write_as_pandas(tmp_path / "t.parquet", {"a": [1, 2], "b": [0, 1]}, metadata)
+    with pytest.raises(
+        InputError, match=r"t\.parquet: what pandas noted about its columns is dama"
+    ):
+        load_data(path)
+
+
 # ---- what y may be
 
 
@@ -236,7 +393,7 @@ def test_targets_of_a_table(tmp_path: Path) -> None:
     assert data.train.y.tolist() == [[1, 0], [0, 1]]
     assert data.train.X.tolist() == [[1, 2], [3, 4]]
     assert (data.output_names, data.n_outputs) == (("rain", "sun"), 2)
-    again = load_data(path, objective="multilabel", output_names=("rain", "sun"))
+    again = load_data(path, objective="multilabel", like=data)
     assert again.fingerprint() == data.fingerprint()
     assert load_data(path, objective="regression").train.y.tolist() == [[2], [4]]
     assert table.read_features(path, "rain,sun").tolist() == [[1, 2], [3, 4]]
@@ -255,7 +412,7 @@ def test_names_of_classes_go_through_the_model_and_back(tmp_path: Path, capsys) 
     high = write_csv(tmp_path / "high.csv", "a,b,kind", *rows[5:])
     assert main(["evaluate", run, "--data", str(high), "--device", "cpu"]) == 0
     first, head, *table = capsys.readouterr().out.splitlines()
-    assert first.startswith("train accuracy 100.00%")
+    assert first.startswith("high accuracy 100.00%")
     assert head.split() == ["true", "\\", "predicted", "high", "low"]
     assert [line.split() for line in table] == [["high", "5", "0"], ["low", "0", "0"]]
     assert main(["predict", run, str(data), "--label", "kind", "--device", "cpu"]) == 0

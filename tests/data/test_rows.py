@@ -1,6 +1,7 @@
 """Rows to predict from, in every format."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,8 +77,14 @@ def test_a_missing_file(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"{name}: No such file or directory"):
         read_rows(tmp_path / name, 4)
     (tmp_path / name).mkdir()
-    with pytest.raises(InputError, match=rf"{name}: Is a directory"):
+    with pytest.raises(InputError, match=rf"{name}: (Is a directory|is a folder, not a table; wr)"):
         read_rows(tmp_path / name, 4)
+
+
+@pytest.mark.parametrize("path", ["", "a\0.npy", "\0.csv", None, 3])
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(InputError, match="no such path; name a file or a folder"):
+        read_rows(path, 4)
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.txt", "a.png"])

@@ -1,0 +1,142 @@
+"""Columns of tables are found by their names, in any order."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlp_xp import Dataset, InputError, load_data
+from mlp_xp.data import read_rows
+
+X, Y = np.arange(12.0).reshape(3, 4), np.arange(3)
+
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed"
+)
+
+
+def write_csv(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+TRAIN = ("id,width,kind,height", "9,1,cat,2", "8,3,dog,4", "7,5,emu,6")
+MIXED = ("height,note,kind,width", "20,none,emu,10", "40,,cat,30")  # another order, another column
+LIKE_MIXED = ([[10, 20], [30, 40]], [2, 0])
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Dataset:
+    """A data set of a table with the features width and height."""
+    lines = [line.partition(",")[2] for line in TRAIN]
+    return load_data(write_csv(tmp_path / "trained.csv", *lines), label="kind")
+
+
+def test_a_table_names_its_columns(trained: Dataset, tmp_path: Path) -> None:
+    assert (trained.feature_names, trained.label) == (("width", "height"), "kind")
+    several = load_data(write_csv(tmp_path / "t.csv", "a,b,c", "1,0,1"), label="c,b",
+                        objective="multilabel")  # fmt: skip
+    assert (several.feature_names, several.output_names, several.label) == (
+        ("a",),
+        ("c", "b"),
+        None,
+    )
+
+
+def test_columns_are_found_by_their_names(trained: Dataset, tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "t.csv", *MIXED)
+    for label in (None, "kind"):
+        data = load_data(table, like=trained, label=label)
+        assert (data.train.X.tolist(), data.train.y.tolist()) == LIKE_MIXED
+        assert (data.feature_names, data.label) == (("width", "height"), "kind")
+    assert read_rows(table, 2, feature_names=("width", "height")).tolist() == LIKE_MIXED[0]
+    assert read_rows(table, 2, "kind", ("width", "height")).tolist() == LIKE_MIXED[0]
+    write_csv(table, *(line.replace("kind", "sort") for line in MIXED))
+    assert load_data(table, like=trained, label="sort").train.y.tolist() == LIKE_MIXED[1]
+    with pytest.raises(InputError, match=r"t\.csv: no columns are named 'kind', of height, note"):
+        load_data(table, like=trained)
+
+
+def test_arrays_are_refused_where_their_classes_would_be_others(tmp_path: Path) -> None:
+    """An array's label 1 is its second class, but the first of a table's 1, 2 and 3."""
+    table = write_csv(tmp_path / "t.csv", "a,b,kind", "1,2,1", "3,4,2", "5,6,3")
+    np.savez(tmp_path / "t.npz", X=np.ones((2, 2)), y=np.array([1, 2]))
+    with pytest.raises(InputError, match="the model's classes are 1, 2, 3; give a table"):
+        load_data(tmp_path / "t.npz", like=load_data(table))
+    write_csv(table, "a,b,kind", "1,2,0", "3,4,1", "5,6,2")
+    assert load_data(tmp_path / "t.npz", like=load_data(table)).train.y.tolist() == [1, 2]
+
+
+def test_some_of_a_models_outputs_are_not_taken_for_the_others(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "t.csv", "a,p,q,r", "1,2,3,4")
+    trained = load_data(table, label="p,q", objective="regression")
+    with pytest.raises(InputError, match="--label names q, r, but the model's outputs are p, q"):
+        load_data(table, label="q,r", objective="regression", like=trained)
+
+
+def test_a_missing_column_is_named(trained: Dataset, tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "t.csv", "height,kind,Width", "1,cat,2")
+    with pytest.raises(InputError, match=r"t\.csv: lacks width, which .* height, kind, Width"):
+        load_data(table, like=trained)
+    with pytest.raises(InputError, match=r"t\.csv: lacks a, b, c, \.\.\., which the model"):
+        read_rows(table, 5, feature_names=("a", "height", "b", "c", "d"))
+    with pytest.raises(InputError, match="learned from column 'height' as a feature, so it is no"):
+        load_data(write_csv(table, "width,kind,height", "1,cat,2"), like=trained, label="height")
+
+
+def test_features_without_names_are_found_by_position(tmp_path: Path) -> None:
+    arrays = Dataset.from_arrays(X[:, :3], Y, output_names=("cat", "dog", "emu"))
+    data = load_data(write_csv(tmp_path / "t.csv", *TRAIN), like=arrays, label="kind")
+    assert data.train.X.tolist() == [[9, 1, 2], [8, 3, 4], [7, 5, 6]]
+    assert data.feature_names == ("id", "width", "height")
+
+
+def test_arrays_have_no_columns_to_find(trained: Dataset, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", X=X, y=Y)
+    data = load_data(tmp_path / "t.npz", like=trained)
+    np.testing.assert_array_equal(data.train.X, X)
+    assert (data.feature_names, data.label) == (None, None)
+
+
+def test_targets_are_found_by_the_names_of_the_outputs(tmp_path: Path) -> None:
+    first = write_csv(tmp_path / "a.csv", "a,sun,rain", "1,0,1", "2,1,1")
+    other = write_csv(tmp_path / "b.csv", "rain,a,sun,x", "1,5,0,-", "0,6,1,-")
+    data = load_data(first, label="rain,sun", objective="multilabel")
+    for label in (None, "sun,rain", "rain,sun"):
+        found = load_data(other, label=label, objective="multilabel", like=data)
+        assert found.train.X.tolist() == [[5], [6]]
+        assert found.train.y.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(InputError, match=r"--label names a column twice \(sun, sun\)"):
+        load_data(first, label="sun,sun", objective="multilabel")
+
+
+@needs_pyarrow
+def test_columns_of_parquet_are_found_by_their_names(trained: Dataset, tmp_path: Path) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    table = pyarrow.csv.read_csv(write_csv(tmp_path / "t.csv", *MIXED))
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    data = load_data(tmp_path / "t.parquet", like=trained)
+    assert (data.train.X.tolist(), data.train.y.tolist()) == LIKE_MIXED
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_two_columns_of_one_name_are_refused(suffix: str, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "t.csv", "a,b,c,b", "1,2,3,0")
+    if suffix == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table = pytest.importorskip("pyarrow").table([[1]] * 4, names=["a", "b", "c", "b"])
+        parquet.write_table(table, path := tmp_path / "t.parquet")
+    for read in (load_data, lambda path: read_rows(path, 4)):
+        with pytest.raises(InputError, match=r"2 columns are named 'b', 2 and 4; rename one"):
+            read(path)
+
+
+def test_a_folder_of_tables_finds_columns_by_their_names(tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", *(line.partition(",")[2] for line in TRAIN))
+    write_csv(tmp_path / "test.csv", *MIXED)
+    data = load_data(tmp_path, label="kind")
+    assert data.test is not None
+    assert (data.test.X.tolist(), data.test.y.tolist()) == LIKE_MIXED
