@@ -6,10 +6,13 @@ products take 3 to 10 times as long with two threads as with one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from threading import Lock, Thread
+from typing import Any
 
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 WORTH_BLAS_THREADS = 100_000_000
 """Multiplications in a product from which BLAS keeps its threads, unless SharedProduct splits it.
@@ -18,13 +21,83 @@ through 784 x 128."""
 
 
 def blas_threads() -> int:
-    """How many threads BLAS may use now: as many as the machine has, or the limit that is set."""
-    libraries = threadpool_info()
-    return max((lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"), default=1)
+    """How many threads BLAS may use: as many as the machine has, or the limit that is set.
+
+    A limit of one_blas_thread() doesn't count, since another training may have set it: the result
+    of a training never depends on what else runs.
+    """
+    with _limit.lock:
+        return _limit.found if _limit.blocks else _limit.threads_now()
+
+
+class _Limit:
+    """BLAS's limit of one thread in this process, and how many blocks want it at the moment.
+
+    found: the number of threads before the limit.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.blocks, self.found = Lock(), 0, 1
+        self.limits: Any = None
+
+    @cached_property
+    def libraries(self) -> ThreadpoolController:
+        """The libraries that NumPy loaded, found once: that takes most of the time of a limit."""
+        return ThreadpoolController()
+
+    def threads_now(self) -> int:
+        blas = (library for library in self.libraries.info() if library["user_api"] == "blas")
+        return max((library["num_threads"] for library in blas), default=1)
+
+    def set(self) -> Any:
+        return self.libraries.limit(limits=1, user_api="blas")
+
+    def enter(self) -> None:
+        with self.lock:
+            self.blocks += 1
+            if self.blocks == 1:
+                self.found = self.threads_now()
+                _on_another_thread(self._set)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.blocks -= 1
+            if self.blocks == 0 and self.limits is not None:
+                _on_another_thread(self.limits.restore_original_limits)
+                self.limits = None
+
+    def _set(self) -> None:
+        self.limits = self.set()
+
+
+def _on_another_thread(function: Callable[[], None]) -> None:
+    """Call it on a thread that then ends: threadpoolctl lets none but the one that set a limit
+    change it again, as long as that one lives."""
+    thread = Thread(target=function)
+    thread.start()
+    try:
+        thread.join()
+    finally:
+        thread.join()  # where a signal's handler has raised an error in the first
+
+
+_limit = _Limit()
 
 
 @contextmanager
 def one_blas_thread(unless: bool = False) -> Iterator[None]:
-    """Limit BLAS to one thread in the block, or leave it alone with `unless`; then restore it."""
-    with threadpool_limits(None if unless else 1, user_api="blas"):
+    """Limit BLAS to one thread in the block, or leave it alone with `unless`; then restore it.
+
+    Blocks of several threads may overlap: the last to end restores what the first one found.
+    """
+    if unless:
         yield
+        return
+    try:
+        _limit.enter()
+        # A BLAS on OpenMP has a number for each thread, and one that a user has set on this thread
+        # can't be changed from another.
+        with _limit.set():
+            yield
+    finally:
+        _limit.leave()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import warnings
@@ -13,6 +14,11 @@ from mlp_xp.errors import DeviceUnavailable
 # By CUDA version: the lowest compute capability that it supports, and the first driver for it.
 CAPABILITY = {12: 50, 13: 75}
 DRIVER = {12: 525, 13: 580}
+
+INSTALL = (
+    f"install the extra for your driver: pip install 'mlp_xp[cuda13]' for driver {DRIVER[13]} or "
+    "newer, else 'mlp_xp[cuda12]'"
+)
 
 # From a cudaError number to the cause in plain words and what to do about it.
 STATUS = {
@@ -40,20 +46,21 @@ STATUS = {
 
 
 def probe(index: int) -> Iterator[tuple[str, str]]:
-    """Test a CUDA device, up to running a kernel and a matrix product, and make it the current one.
+    """Test a CUDA device, up to a kernel, a sum and a matrix product, and make it the current one.
 
     Yields the name of each step that passes and what it found. Raises DeviceUnavailable at the
     first step that fails. Counting GPUs wouldn't be enough: a kernel needs the libraries and
     headers as well.
     """
     cp = _import_cupy()
-    yield "CuPy", f"{cp.__version__}, for CUDA {_major(cp)}"
     for step, check in (
+        ("CuPy", _version),
         ("driver", _driver),
         ("GPU", _gpu),
         ("cuBLAS", _cublas),
         ("NVRTC", _nvrtc),
         ("kernel", _kernel),
+        ("reduction", _reduction),
         ("product", _product),
     ):
         try:
@@ -73,24 +80,41 @@ def _import_cupy() -> Any:
             import cupy
     except ModuleNotFoundError as error:
         if error.name == "cupy":
-            raise DeviceUnavailable(
-                "CuPy isn't installed",
-                f"install the extra for your driver: pip install 'mlp_xp[cuda13]' for driver "
-                f"{DRIVER[13]} or newer, else 'mlp_xp[cuda12]'",
-            ) from error
+            raise DeviceUnavailable("CuPy isn't installed", INSTALL) from error
         raise DeviceUnavailable(
-            f"CuPy is installed, but {error.name} is missing", "reinstall CuPy"
+            f"CuPy is installed, but {error.name} is missing", _replace_cupy()
         ) from error
     except OSError as error:
         raise DeviceUnavailable(
             f"CuPy can't create the folder for its kernels ({error})",
             "set CUPY_CACHE_DIR to a folder that can be written",
         ) from error
-    except Exception as error:
+    # A program that a user called cupy.py may exit.
+    except (Exception, SystemExit) as error:
         raise DeviceUnavailable(
-            f"CuPy can't be imported ({first_line(error)})", "reinstall CuPy"
+            f"CuPy can't be imported ({first_line(error)})", _replace_cupy()
         ) from error
-    return cupy
+    if hasattr(cupy, "cuda") and hasattr(cupy, "__version__"):
+        return cupy
+    if file := getattr(cupy, "__file__", None):
+        raise DeviceUnavailable(
+            f"{file} isn't CuPy, but is imported in its place", f"rename {file}"
+        )
+    # Python takes any folder for a package if nothing else has the name.
+    folder = next(iter(getattr(cupy, "__path__", ["nowhere"])))
+    raise DeviceUnavailable(f"CuPy isn't installed: the folder {folder} isn't it", INSTALL)
+
+
+def _replace_cupy() -> str:
+    """What to do about a CuPy that fails, which is a user's own if it is a single file."""
+    spec = importlib.util.find_spec("cupy")
+    if spec is None or spec.origin is None or spec.origin.endswith("__init__.py"):
+        return "reinstall CuPy"
+    return f"rename {spec.origin}, which isn't CuPy"
+
+
+def _version(cp: Any, index: int) -> str:
+    return f"{cp.__version__}, for CUDA {_major(cp)}"
 
 
 def _major(cp: Any) -> int:
@@ -190,6 +214,27 @@ def _kernel(cp: Any, index: int) -> str:
     return _check_result(values, [1.0, 2.0, 3.0, 4.0])
 
 
+def _reduction(cp: Any, index: int) -> str:
+    allocate = cp.cuda.get_allocator()
+
+    def allocate_nan(size: int) -> Any:
+        memory = allocate(size)
+        memory.memset(255, size)
+        return memory
+
+    # CuPy contains its sums compiled, and doesn't look whether they start. If they don't, the
+    # result is what was in memory, so that may not be an earlier sum.
+    with cp.cuda.using_allocator(allocate_nan):
+        A = cp.ones((1024, 1024), dtype="float32")
+        total, rows = cp.asnumpy(A.sum()), cp.asnumpy(A.sum(axis=1))
+    return _check_result(
+        [float(total), float(rows.min()), float(rows.max())],
+        [1024.0 * 1024, 1024.0, 1024.0],
+        "update CuPy, or set CUPY_ACCELERATORS to nothing, so that it compiles its sums for this "
+        "GPU",
+    )
+
+
 def _product(cp: Any, index: int) -> str:
     A = cp.arange(1, 5, dtype="float32").reshape(2, 2)
     product = A @ A
@@ -197,11 +242,11 @@ def _product(cp: Any, index: int) -> str:
     return _check_result(product.get().tolist(), [[7.0, 10.0], [15.0, 22.0]])
 
 
-def _check_result(values: object, expected: object) -> str:
+def _check_result(
+    values: object, expected: object, remedy: str = "have the GPU checked: it is faulty"
+) -> str:
     if values != expected:
-        raise DeviceUnavailable(
-            f"the GPU computes {values}, not {expected}", "have the GPU checked: it is faulty"
-        )
+        raise DeviceUnavailable(f"the GPU computes {values}, not {expected}", remedy)
     return "correct"
 
 
