@@ -1,9 +1,11 @@
-"""Writing files so that a crash never leaves half of one."""
+"""Writing files so that a crash never leaves half of one, and two writers never one of both."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlp_xp.errors import InputError
@@ -15,9 +17,10 @@ def write_atomic(path: Path, content: bytes) -> None:
     The bytes go to a temporary file beside it, and on to the disk, before that file takes the name.
     Raises InputError if it can't be written; the old file is then still in place.
     """
-    temporary = _temporary(path)
+    # A name of its own, so that two writers at the same time leave the file of one of them.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -28,12 +31,48 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
-def remove(path: Path) -> None:
-    """Remove a file written by write_atomic(), and the temporary file that a kill may have left."""
-    path.unlink(missing_ok=True)
-    _temporary(path).unlink(missing_ok=True)
+def remove_temporary(folder: Path) -> None:
+    """Remove what writers that were killed have left; no other may be writing there."""
+    for path in folder.glob(".*.part"):
+        with suppress(OSError):
+            path.unlink()
 
 
-def _temporary(path: Path) -> Path:
-    # Always the same name, so that what a kill leaves is overwritten and doesn't pile up.
-    return path.with_name(f".{path.name}.part")
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock in the block, which the system frees when the process ends, however it ends.
+
+    path: a file that stands for the lock, made for the block. Raises InputError if another process
+    holds it. Where the system or the disk has no locks (Windows, some network disks), nothing is
+    locked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    while True:
+        try:
+            file = path.open("ab")
+        except OSError as error:
+            raise InputError(f"{path.parent}: can't be written: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{path.parent}: another process is writing there; wait until it has ended"
+                ) from error
+            except OSError:
+                pass
+            try:
+                # Its last holder may have removed the file after it was opened here.
+                if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    continue
+            except FileNotFoundError:
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return

@@ -7,8 +7,9 @@ import json
 import math
 import platform
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from mlp_xp import __version__
 from mlp_xp.data import DataSource
-from mlp_xp.errors import InputError
-from mlp_xp.files import remove, write_atomic
+from mlp_xp.devices import device_errors
+from mlp_xp.errors import DeviceError, InputError
+from mlp_xp.files import exclusive, remove_temporary, write_atomic
 from mlp_xp.training import (
     Callback,
     Config,
@@ -28,10 +30,11 @@ from mlp_xp.training import (
     save_model,
 )
 from mlp_xp.training.checkpoint import MODEL
+from mlp_xp.training.early_stopping import check_weights
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The content of a settings file, such as a run's config.json, for parse_settings().
+    """The content of a settings file, such as a run's config.json, for RunSettings.from_dict().
 
     Raises InputError, naming the file, if it can't be read or isn't a JSON object.
     """
@@ -46,27 +49,45 @@ def read_settings(path: Path) -> dict[str, Any]:
     return values
 
 
-def parse_settings(values: Mapping[str, Any]) -> tuple[DataSource, Config]:
-    """Where the data is, and the Config, from the fields of both; missing ones get their default.
+@dataclass(frozen=True)
+class RunSettings:
+    """All that a run is started with, as config.json holds it.
 
-    Raises InputError for an unknown setting and for a value out of range.
+    checkpoint_every: how often to save, as `30s`, `5m` or a number of epochs.
     """
-    names = [field.name for field in fields(DataSource)]
-    source = {name: values[name] for name in names if name in values}
-    for name, value in source.items():
-        if not (isinstance(value, str) or (value is None and name != "data")):
-            raise InputError(f"{name} is {value!r}; it must be a string")
-    config = Config.from_dict({k: v for k, v in values.items() if k not in names})
-    return DataSource(**source), config
+
+    source: DataSource = field(default_factory=DataSource)
+    config: Config = field(default_factory=Config)
+    checkpoint_every: str = "60s"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunSettings:
+        """The settings from the fields of all parts; missing ones get their default.
+
+        Raises InputError for an unknown setting and for a value out of range.
+        """
+        names = [field.name for field in fields(DataSource)]
+        own = {k: v for k, v in values.items() if k in (*names, "checkpoint_every")}
+        for name, value in own.items():
+            if not (isinstance(value, str) or (value is None and name in names[1:])):
+                raise InputError(f"{name} is {value!r}; it must be a string")
+        config = Config.from_dict({k: v for k, v in values.items() if k not in own})
+        every = own.pop("checkpoint_every", cls.checkpoint_every)
+        return cls(DataSource(**own), config, every)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, with absolute paths, which are valid from any folder."""
+        source = asdict(self.source.absolute())
+        return {**source, "checkpoint_every": self.checkpoint_every, **self.config.to_dict()}
 
 
 class RunFolder:
-    """Everything that one run leaves on the disk.
+    """Everything that one run leaves on the disk, and its one writer.
 
-    config: the settings, and where the data is; read_settings() reads them back.
-    metrics: one JSON object a line, whose "record" is `start`, `resume`, `epoch`, or the name of
-    the split that the model was evaluated on.
-    checkpoint: where an unfinished run can be resumed. model: the result of a finished one.
+    config: RunSettings; read_settings() reads them back. metrics: one JSON object a line, whose
+    "record" is `start`, `resume`, `epoch`, or the name of the split that the model was evaluated
+    on. checkpoint: where the run can be continued, or extended once it is finished. model: the
+    result of a finished run. Whoever writes to the folder does so within create() or reopen().
     """
 
     def __init__(self, path: Path):
@@ -75,11 +96,11 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoint.safetensors"
         self.model = path / MODEL
+        self.lock = path / ".lock"
 
     @classmethod
-    def create(
-        cls, out: Path | None, data_name: str, source: DataSource, config: Config
-    ) -> RunFolder:
+    @contextmanager
+    def create(cls, out: Path | None, data_name: str, settings: RunSettings) -> Iterator[RunFolder]:
         """A new run's folder with its settings: `out`, or else `runs/<data_name>-<time>`.
 
         Runs that start in the same second get numbered folders. Raises InputError if `out` already
@@ -98,9 +119,19 @@ class RunFolder:
             raise InputError(
                 f"{path}: can't be created: {error.strerror}; use another --out"
             ) from error
-        values = {**asdict(source.absolute()), **config.to_dict()}
-        write_atomic(folder.config, (json.dumps(values, indent=2) + "\n").encode())
-        return folder
+        with exclusive(folder.lock):
+            folder._check_unused()  # by another process, since
+            folder.write_settings(settings)
+            yield folder
+
+    @contextmanager
+    def reopen(self) -> Iterator[RunFolder]:
+        """The folder of a run to continue. Raises InputError if there is none, or it is in use."""
+        if not self.config.exists():
+            raise InputError(f"{self.path}: no run is in there: it has no {self.config.name}")
+        with exclusive(self.lock):
+            remove_temporary(self.path)
+            yield self
 
     def _check_unused(self) -> None:
         for file in (self.model, self.metrics, self.config, self.checkpoint):
@@ -109,48 +140,86 @@ class RunFolder:
                     f"{self.path}: already holds a run ({file.name}); use another folder"
                 )
 
-    def read_settings(self) -> tuple[DataSource, Config]:
+    def read_settings(self) -> RunSettings:
         """The settings that the run was created with. Raises InputError if they can't be used."""
-        return parse_settings(read_settings(self.config))
+        return RunSettings.from_dict(read_settings(self.config))
 
-    def check_unfinished(self) -> None:
-        """Raise InputError if the run is finished, so that there is nothing to resume."""
-        # A run that was killed while it finished has both files, and can be resumed.
-        if self.model.exists() and not self.checkpoint.exists():
-            raise InputError(f"{self.path}: this run is finished; its model is {self.model}")
+    def write_settings(self, settings: RunSettings) -> None:
+        """Write config.json. Raises InputError if it can't be written."""
+        write_atomic(self.config, (json.dumps(settings.to_dict(), indent=2) + "\n").encode())
 
     def restore(self, trainer: Trainer) -> str | None:
         """Load the checkpoint, if there is one, into a new trainer.
 
+        The trainer's settings may have other epochs and another patience: then the run is extended.
         Returns the device that the run was on, or None if there is no checkpoint yet. Raises
-        InputError, naming the difference, if the checkpoint doesn't fit the trainer.
+        InputError, naming the difference, if the checkpoint doesn't fit the trainer, and if there
+        is nothing left to do.
         """
-        return load_checkpoint(trainer, self.checkpoint) if self.checkpoint.exists() else None
+        if not self.checkpoint.exists():
+            if self.model.exists():
+                raise InputError(
+                    f"{self.path}: this run is finished; its model is {self.model}, and without "
+                    f"{self.checkpoint.name} it can't be extended"
+                )
+            return None
+        device = load_checkpoint(trainer, self.checkpoint, extend=True)
+        # Without its result, a run was killed while it finished; a model may be of fewer epochs.
+        if trainer.finished and self.model.exists() and self._has_result():
+            done, config = len(trainer.history), trainer.config
+            more = [f"--epochs above {done}"] if done >= config.epochs else []
+            if trainer.early_stopping.is_due(done):
+                more += [f"--patience above {config.patience}"]
+            raise InputError(
+                f"{self.path}: this run is finished; its model is {self.model}. It can be extended "
+                f"with {' and '.join(more)}"
+            )
+        return device
 
     def finish(self, trainer: Trainer) -> tuple[str, Evaluation]:
-        """Evaluate and save the model of a finished training, and remove the checkpoint.
+        """Save the model of a finished training, then evaluate it.
 
-        Returns the name of the split that it was evaluated on, and the result. The checkpoint goes
-        last, so that a run which is killed in between can be resumed. Raises InputError if the loss
-        isn't finite.
+        Returns the name of the split that it was evaluated on, and the result, whose record in the
+        metrics comes last, and says that the run is finished. Raises InputError if the weights or
+        the loss aren't finite, DeviceError if the evaluation fails.
         """
         name, split = trainer.data.evaluation_split
-        result = evaluate(trainer.network, split)
+        check_weights(trainer.network, len(trainer.history), trainer.config)
+        save_model(trainer.network, self.model)
+        try:
+            with device_errors():
+                result = evaluate(trainer.network, split)
+        except DeviceError as error:
+            raise DeviceError(f"{error}. The model is saved: {self.model}") from error
         if not math.isfinite(result.loss):
             raise InputError(
                 f"the loss on the {name} data is {result.loss} after the last step: "
                 f"lower --lr ({trainer.config.lr})"
             )
-        save_model(trainer.network, self.model)
         self.log(name, accuracy=result.accuracy, loss=result.loss)
-        remove(self.checkpoint)
         return name, result
 
+    def _has_result(self) -> bool:
+        """Whether the metrics end with the record of an evaluation."""
+        try:
+            *_, last = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+            return "accuracy" in json.loads(last)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return False
+
     def log(self, record: str, **values: Any) -> None:
-        """Append a record to the metrics. Raises InputError if the file can't be written."""
+        """Append a record to the metrics, with null for a number that isn't finite.
+
+        Raises InputError if the file can't be written.
+        """
+        finite = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+        line = json.dumps({"record": record, **finite}, allow_nan=False)
         try:
             with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"record": record, **values}) + "\n")
+                file.write(line + "\n")
         except OSError as error:
             raise InputError(f"{self.metrics}: can't be written: {error.strerror}") from error
 
@@ -222,5 +291,5 @@ def _is_within(line: str, epochs: int) -> bool:
     try:
         record = json.loads(line)
         return record["record"] in ("start", "resume") or record["epoch"] <= epochs
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return False

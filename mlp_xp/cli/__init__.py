@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mlp_xp import __version__
-from mlp_xp.errors import InputError
+from mlp_xp.errors import InputError, TrainingWarning, printable
 
 COMMANDS = {
     "train": "Train a network; without options, on MNIST to over 98% accuracy.",
@@ -60,17 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0; 2 for an input that can't be used, 3 for a device that failed; 130 after Ctrl-C, 143 after
-    SIGTERM, and 141 if the reader of the output has gone away. Raises SystemExit after printing
-    help, and for a command line that can't be parsed.
+    SIGTERM, 129 after SIGHUP, and 141 if the reader of the output has gone away. Raises SystemExit
+    after printing help, and for a command line that can't be parsed.
     """
+    _prepare_streams()
     try:
         status = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except InputError as error:
-        print(f"mlp_xp: error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return error.status
     except KeyboardInterrupt:
-        print("mlp_xp: interrupted", file=sys.stderr)
+        tell("interrupted")
         return 130
     except BrokenPipeError:
         # The reader has gone away, as in `| head`; there is nobody to report it to.
@@ -79,10 +83,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:  # not a file of ours: standard output can't be written
             _discard_output()
-        message = InputError(f"{error.filename or 'standard output'}: {error.strerror}")
-        print(f"mlp_xp: error: {message}", file=sys.stderr)
+        tell(f"error: {error.filename or 'standard output'}: {error.strerror}")
         return InputError.status
     return status
+
+
+def note(text: str) -> None:
+    """Print one line on standard error, if anyone can read it."""
+    with suppress(OSError):
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def tell(message: str) -> None:
+    """The same for a warning or an error, which starts with the program's name."""
+    note(f"mlp_xp: {message}")
+
+
+def _prepare_streams() -> None:
+    """Make standard output and error print whatever there is, wherever they go."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as by `>&-`
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, open(nowhere, "w", closefd=False))  # noqa: SIM115  (it stays open)
+        elif hasattr(stream, "reconfigure"):  # a terminal in ASCII can't print every name
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -99,9 +124,31 @@ def _run(arguments: Sequence[str]) -> int:
 
     from mlp_xp.devices import device_errors
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by __main__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A number that overflows shows up in the loss, which is checked.
-    with np.errstate(over="ignore", invalid="ignore"), device_errors():
+    with np.errstate(all="ignore"), device_errors(), _one_line_warnings():
         return command.run(parsed) or 0
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Print the package's own warnings as `tell` does, beside a progress bar if there is one."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+        from tqdm import tqdm
+
+        if category is not TrainingWarning:
+            others(message, category, *place, **rest)
+            return
+        with suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
+            tell(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TrainingWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _main_parser() -> _Parser:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import TYPE_CHECKING
 
+from mlp_xp.cli import note, tell
 from mlp_xp.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ def select(arguments: argparse.Namespace) -> Device:
 
     device = get_device(arguments.device, require=is_required(arguments))
     if device.fallback_reason and device.requested != "auto":
-        print(
-            f"mlp_xp: warning: {device.requested} can't be used, so this runs on the CPU: "
-            f"{device.fallback_reason}",
-            file=sys.stderr,
+        tell(
+            f"warning: {device.requested} can't be used, so this runs on the CPU: "
+            f"{device.fallback_reason}"
         )
     return device
 
@@ -62,4 +61,4 @@ def announce(device: Device) -> None:
     """Print which device `auto` selected, and why; a device that was named isn't announced."""
     if device.requested == "auto":
         reason = f": {device.fallback_reason}" if device.fallback_reason else ""
-        print(f"device {device.name}{reason}", file=sys.stderr)
+        note(f"device {device.name}{reason}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlp_xp.cli import add_help, device
+from mlp_xp.cli.options import argument_type, parse_path
+from mlp_xp.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from mlp_xp.data import DataSource
+    from mlp_xp.data import Dataset
+    from mlp_xp.nn import Network
     from mlp_xp.types import HostArray
 
 
@@ -17,48 +19,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `evaluate`."""
     parser.usage = "%(prog)s MODEL [options]"
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="a model.safetensors, or the folder of a run"
-    )
+        "model", type=argument_type(parse_path), metavar="MODEL",
+        help="a model.safetensors, or the folder of a run",
+    )  # fmt: skip
+    parser.add_argument("--data", metavar="PATH", help="as for train (the data of the run)")
     parser.add_argument(
-        "--data", metavar="PATH", help="as for train (the data of the run, else mnist)"
+        "--label", metavar="NAME", help="the label column, in a table (the model's)"
     )
-    parser.add_argument("--label", metavar="NAME", help="the label column, in a table (the last)")
     device.add_arguments(parser)
     add_help(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print how well a model does on a data set."""
-    from mlp_xp.data import load_data
     from mlp_xp.training import evaluate, load_model
 
-    network = load_model(arguments.model, device.select(arguments))
-    source = _source(arguments)
-    data = load_data(
-        source.data,
-        label=source.label,
-        objective=network.objective_name,
-        output_names=network.output_names,
-    )
+    selected = device.select(arguments)
+    network = load_model(arguments.model, selected)
+    data = _load(arguments, network)
     split_name, split = data.evaluation_split
     result = evaluate(network, split)
+    device.announce(selected)
+    # Rows of another file than the run's are neither its training rows nor its test set.
+    which = split_name if data.test or arguments.data is None else ""
+    title = printable(" ".join(filter(None, (data.name, which))))
     accuracy = "" if result.accuracy is None else f"accuracy {result.accuracy:.2%}  "
-    print(f"{split_name} {accuracy}loss {result.loss:.4f}  rows {len(split)}")
+    print(f"{title} {accuracy}loss {result.loss:.4f}  rows {len(split)}")
     if result.confusion is not None:
         names = network.output_names or tuple(map(str, range(len(result.confusion))))
-        print(_format_confusion(result.confusion, names))
+        print(_format_confusion(result.confusion, tuple(map(printable, names))))
 
 
-def _source(arguments: argparse.Namespace) -> DataSource:
+def _load(arguments: argparse.Namespace, network: Network) -> Dataset:
     """The data that the command line names, or else the data of the model's run."""
-    from mlp_xp.data import DataSource
+    from mlp_xp.data import load_data
     from mlp_xp.runs import RunFolder
 
-    folder = RunFolder(arguments.model)
-    if arguments.data is not None or not folder.config.exists():
-        return DataSource(arguments.data or "mnist", arguments.label)
-    source, _ = folder.read_settings()
-    return DataSource(source.data, arguments.label or source.label)
+    data, label = arguments.data, arguments.label
+    if data is None:
+        path = arguments.model
+        folder = RunFolder(path if path.is_dir() else path.parent)
+        if not folder.config.exists():
+            raise InputError(f"{path}: belongs to no run, so give the data with --data")
+        source = folder.read_settings().source
+        data, label = source.data, source.label if label is None else label
+    return load_data(data, label=label, objective=network.objective_name, like=network)
 
 
 def _format_confusion(confusion: HostArray, names: tuple[str, ...]) -> str:

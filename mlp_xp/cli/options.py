@@ -12,14 +12,15 @@ from mlp_xp.errors import InputError
 from mlp_xp.training.config import PRESETS, SETTINGS
 
 if TYPE_CHECKING:
-    from mlp_xp.data import DataSource
-    from mlp_xp.training.config import Config
+    from mlp_xp.runs import RunSettings
     from mlp_xp.training.settings import Setting
 
 T = TypeVar("T")
 
 GROUPS = ("data", "network", "optimization", "regularization", "run", "device")
 """The groups of options in the help of `train`, in its order."""
+RESUMABLE = ("data", "validation", "epochs", "patience", "checkpoint_every")
+"""The settings that --resume may change."""
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -38,7 +39,7 @@ def add_groups(parser: argparse.ArgumentParser) -> dict[str, argparse._ArgumentG
         help=f"settings to start from: {'|'.join(PRESETS)} (none)",
     )  # fmt: skip
     run.add_argument(
-        "--config", type=Path, metavar="FILE",
+        "--config", type=argument_type(parse_path), metavar="FILE",
         help="settings to start from: a run's config.json (none)",
     )  # fmt: skip
     for name, setting in SETTINGS.items():
@@ -82,11 +83,11 @@ def argument_type(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings on the command line itself, by the names of their options."""
-    names = ("data", "label", *SETTINGS)
+    names = ("data", "label", "checkpoint_every", *SETTINGS)
     return {k: v for k, v in vars(arguments).items() if k in names and v is not None}
 
 
-def read_settings(arguments: argparse.Namespace) -> tuple[DataSource, Config]:
+def read_settings(arguments: argparse.Namespace) -> RunSettings:
     """The settings of a new run: the defaults, then --preset or --config, then single options.
 
     Raises InputError for settings that can't be used.
@@ -98,7 +99,32 @@ def read_settings(arguments: argparse.Namespace) -> tuple[DataSource, Config]:
     base = dict(PRESETS[arguments.preset]) if arguments.preset else {}
     if arguments.config:
         base = runs.read_settings(arguments.config)
+    return _changed(base, given_settings(arguments))
+
+
+def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> RunSettings:
+    """The settings of a run to continue, with what the command line may change in them.
+
+    That is where its data is, when it ends and how often it is saved. Raises InputError for any
+    other setting.
+    """
     given = given_settings(arguments)
+    names = [name for name in given if name not in RESUMABLE]
+    names += [name for name in ("preset", "config", "out") if getattr(arguments, name)]
+    if names:
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise InputError(f"--resume continues with the run's own settings; leave out {listed}")
+    changed = _changed(settings.to_dict(), given)
+    if "validation" in given and changed.config.validation != settings.config.validation:
+        raise InputError("--resume takes a --validation only for a validation set that has moved")
+    return changed
+
+
+def _changed(base: dict[str, Any], given: dict[str, Any]) -> RunSettings:
+    """The settings `base` with those that are given in place of its own."""
+    from mlp_xp.runs import RunSettings
+
+    base, given = dict(base), dict(given)
     if "validation" in given:  # in place of a share and of a data set, whichever the base has
         base.pop("validation", None)
         base.pop("validation_data", None)
@@ -106,7 +132,16 @@ def read_settings(arguments: argparse.Namespace) -> tuple[DataSource, Config]:
             given["validation"] = SETTINGS["validation"].parse(given["validation"])
         except ValueError:
             given["validation_data"] = given.pop("validation")
-    return runs.parse_settings({**base, **given})
+    changed = RunSettings.from_dict({**base, **given})
+    check_interval(changed.checkpoint_every)
+    return changed
+
+
+def parse_path(text: str) -> Path:
+    """A path. Raises InputError for an empty text, which would mean the working folder."""
+    if not text:
+        raise InputError("the path is empty")
+    return Path(text)
 
 
 def parse_bytes(text: str) -> int:
@@ -114,11 +149,17 @@ def parse_bytes(text: str) -> int:
 
     Raises InputError for anything else, and for less than one byte.
     """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGT]?)", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)([KMGT]?)", text.strip(), re.IGNORECASE)
     size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
     if size < 1:
         raise InputError(f"'{text}' is not an amount of memory; write it like 500M or 2G")
     return size
+
+
+def check_interval(text: str) -> str:
+    """The text itself. Raises InputError if parse_interval() doesn't understand it."""
+    parse_interval(text)
+    return text
 
 
 def parse_interval(text: str) -> dict[str, int]:
@@ -126,7 +167,7 @@ def parse_interval(text: str) -> dict[str, int]:
 
     A number without a suffix (s, m or h) counts epochs. Raises InputError for anything else.
     """
-    match = re.fullmatch(r"(\d{1,9})([smh]?)", text)
+    match = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
     if not match or int(match[1]) == 0:
         raise InputError(f"'{text}' is not an interval; write 30s, 5m or 2 (epochs)")
     if match[2]:

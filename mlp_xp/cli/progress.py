@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -13,11 +14,61 @@ from tqdm import tqdm
 from mlp_xp.training import Callback, Checkpointer, Trainer
 
 
-class Reporter(Callback):
-    """Prints a line for each epoch; on a terminal, also draws a bar on standard error."""
+class SignalHandler(Callback):
+    """Within `with`, Ctrl-C, SIGTERM and SIGHUP save a checkpoint and stop the training.
 
-    def __init__(self, trainer: Trainer, *, quiet: bool):
+    stopped_by is the signal that did, or 0. Another Ctrl-C quits at once, without saving. A signal
+    that the program was started to ignore, as by nohup, stays ignored.
+    """
+
+    def __init__(self, checkpointer: Checkpointer):
+        self.checkpointer = checkpointer
+        self.stopped_by = 0
+        self._received = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> SignalHandler:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            signum = getattr(signal, name, None)  # Windows has no SIGHUP
+            if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
+                self._previous[signum] = signal.signal(signum, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _receive(self, signum: int, _: FrameType | None) -> None:
+        # A second SIGTERM is ignored: some senders signal the process and its group.
+        if self._received and signum == signal.SIGINT:
+            with suppress(OSError):
+                os.write(2, b"\nmlp_xp: interrupted, without a checkpoint of the last steps\n")
+            os._exit(128 + signum)
+        self._received = self._received or signum
+
+    def on_chunk(self, trainer: Trainer) -> None:
+        """Save and stop if a signal has arrived."""
+        if self._received:
+            self.stop(trainer, self._received)
+
+    def stop(self, trainer: Trainer, signum: int) -> None:
+        """Save and stop."""
+        self.checkpointer.save(trainer)
+        trainer.stop()
+        self.stopped_by = signum
+
+
+class Reporter(Callback):
+    """Prints a line for each epoch; on a terminal, also draws a bar on standard error.
+
+    If the line can't be printed, as in `| head -1`, a checkpoint is saved and the training stops;
+    raise_failure() then raises the error.
+    """
+
+    def __init__(self, trainer: Trainer, signals: SignalHandler, *, quiet: bool):
+        self.signals = signals
         self.epochs = trainer.config.epochs
+        self.failure: OSError | None = None
         self.bar = tqdm(
             total=trainer.n_rows * self.epochs,
             initial=_rows_done(trainer),
@@ -31,13 +82,17 @@ class Reporter(Callback):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        with suppress(OSError):
+            self.bar.close()
 
     def on_chunk(self, trainer: Trainer) -> None:
         """Move the bar."""
-        self.bar.set_description(f"epoch {trainer.epoch}/{self.epochs}", refresh=False)
-        self.bar.set_postfix_str(f"loss {trainer.loss:.4f}", refresh=False)
-        self.bar.update(_rows_done(trainer) - self.bar.n)
+        try:
+            self.bar.set_description(f"epoch {trainer.epoch}/{self.epochs}", refresh=False)
+            self.bar.set_postfix_str(f"loss {trainer.loss:.4f}", refresh=False)
+            self.bar.update(_rows_done(trainer) - self.bar.n)
+        except OSError:  # the terminal has been closed: SIGHUP says so too
+            self.bar.disable = True
 
     def on_epoch(self, trainer: Trainer) -> None:
         """Print the epoch's line."""
@@ -48,44 +103,18 @@ class Reporter(Callback):
         if epoch.validation_accuracy is not None:
             fields.append(f"validation accuracy {epoch.validation_accuracy:.2%}")
         fields += [f"{epoch.seconds:.2f} s", f"{epoch.samples_per_second:,.0f} samples/s"]
-        self.bar.clear()
-        print("  ".join(fields), flush=True)
+        try:
+            self.bar.clear()
+            print("  ".join(fields), flush=True)
+        except OSError as error:
+            self.failure = error
+            self.signals.stop(trainer, signal.SIGTERM)
+
+    def raise_failure(self) -> None:
+        """Raise the error that kept a line from being printed, if one did."""
+        if self.failure is not None:
+            raise self.failure
 
 
 def _rows_done(trainer: Trainer) -> int:
     return len(trainer.history) * trainer.n_rows + trainer.rows
-
-
-class SignalHandler(Callback):
-    """Within `with`, Ctrl-C and SIGTERM save a checkpoint and stop the training.
-
-    stopped_by is the signal that did, or None. Another Ctrl-C quits at once, without saving.
-    """
-
-    def __init__(self, checkpointer: Checkpointer):
-        self.checkpointer = checkpointer
-        self.stopped_by: int | None = None
-        self._received: int | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> SignalHandler:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            self._previous[signum] = signal.signal(signum, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
-
-    def _receive(self, signum: int, _: FrameType | None) -> None:
-        # A second SIGTERM is ignored: some senders signal the process and its group.
-        if self._received and signum == signal.SIGINT:
-            os._exit(128 + signum)
-        self._received = self._received or signum
-
-    def on_chunk(self, trainer: Trainer) -> None:
-        """Save and stop if a signal has arrived."""
-        if self._received:
-            self.checkpointer.save(trainer)
-            trainer.stop()
-            self.stopped_by = self._received

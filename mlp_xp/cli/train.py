@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlp_xp.cli import add_help, device, options
-from mlp_xp.cli.options import argument_type, parse_bytes, parse_interval
+from mlp_xp.cli import add_help, device, note, options, tell
+from mlp_xp.cli.options import (
+    argument_type,
+    check_interval,
+    parse_bytes,
+    parse_interval,
+    parse_path,
+)
 from mlp_xp.errors import InputError
 
 if TYPE_CHECKING:
-    from mlp_xp.data import DataSource
-    from mlp_xp.runs import RunFolder
-    from mlp_xp.training import Config, Trainer
+    from mlp_xp.runs import RunFolder, RunSettings
+    from mlp_xp.training import Trainer
 
 LARGE_DATA = 2**30
 """Bytes from which a fingerprint takes longer than writing a checkpoint should."""
@@ -26,18 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     groups = options.add_groups(parser)
     run = groups["run"]
     run.add_argument(
-        "--out", type=Path, metavar="PATH", help="the run's new folder (runs/<data>-<time>)"
+        "--out",
+        type=argument_type(parse_path),
+        metavar="PATH",
+        help="the run's new folder (runs/<data>-<time>)",
     )
     run.add_argument(
-        "--resume", type=Path, metavar="RUN", help="the folder of a stopped run to continue"
+        "--resume",
+        type=argument_type(parse_path),
+        metavar="RUN",
+        help="the folder of a run to continue, or to extend with --epochs",
     )
     run.add_argument(
-        "--checkpoint-every", type=argument_type(parse_interval), default="60s", metavar="TIME",
+        "--checkpoint-every", type=argument_type(check_interval), metavar="TIME",
         help="30s, 5m, 2h, or a number of epochs (60s)",
     )  # fmt: skip
-    run.add_argument(
-        "--quiet", action="store_true", help="print results only, without bar and notices"
-    )
+    run.add_argument("--quiet", action="store_true", help="no bar and no notices on standard error")
     device.add_arguments(groups["device"])
     groups["device"].add_argument(
         "--device-memory", type=argument_type(parse_bytes), metavar="SIZE",
@@ -49,87 +56,91 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train a network, evaluate it, and leave a run folder; returns the exit status."""
     from mlp_xp.runs import RunFolder
+
+    if arguments.resume:
+        with RunFolder(arguments.resume).reopen() as folder:
+            settings = options.resumed_settings(arguments, folder.read_settings())
+            trainer = _trainer(settings, arguments)
+            _restore(trainer, folder, settings)
+            return _train(trainer, folder, settings, arguments)
+    settings = options.read_settings(arguments)
+    trainer = _trainer(settings, arguments)
+    with RunFolder.create(arguments.out, trainer.data.name, settings) as folder:
+        return _train(trainer, folder, settings, arguments)
+
+
+def _trainer(settings: RunSettings, arguments: argparse.Namespace) -> Trainer:
     from mlp_xp.training import Trainer
 
-    if arguments.resume:
-        folder = RunFolder(arguments.resume)
-        source, config = _settings_to_resume(folder, arguments)
-    else:
-        source, config = options.read_settings(arguments)
     selected = device.select(arguments)
-    data = source.load(config.objective)
-    trainer = Trainer(data, config, selected, device_memory=arguments.device_memory)
-    if arguments.resume:
-        _restore(trainer, folder)
-    else:
-        folder = RunFolder.create(arguments.out, data.name, source, config)
-    folder.rewind_metrics(len(trainer.history))
-    folder.log_start(trainer, resumed=bool(arguments.resume))
-    if not arguments.quiet:
-        device.announce(selected)
-    stopped_by = _fit(trainer, folder, arguments)
-    if stopped_by:
-        _print_how_to_resume(trainer, folder, arguments)
-        return 128 + stopped_by
-    _finish(trainer, folder, quiet=arguments.quiet)
-    return 0
+    data = settings.source.load(settings.config.objective)
+    return Trainer(data, settings.config, selected, device_memory=arguments.device_memory)
 
 
-def _settings_to_resume(
-    folder: RunFolder, arguments: argparse.Namespace
-) -> tuple[DataSource, Config]:
-    """The settings of the run in the folder. Raises InputError if the command line gives others."""
-    given = [*options.given_settings(arguments)]
-    given += [name for name in ("preset", "config", "out") if getattr(arguments, name)]
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"--resume continues with the run's own settings; leave out {names}")
-    folder.check_unfinished()
-    return folder.read_settings()
-
-
-def _restore(trainer: Trainer, folder: RunFolder) -> None:
-    """Load the folder's checkpoint, if any, and report a missing one or another device."""
+def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings) -> None:
+    """Load the folder's checkpoint, if any, and report what differs from the run before."""
+    old = folder.read_settings()
     previous, now = folder.restore(trainer), trainer.network.device.name
     if previous is None:
-        print(
-            f"mlp_xp: {folder.path} has no checkpoint yet, so it starts from the beginning",
-            file=sys.stderr,
-        )
+        if settings.source.absolute() != old.source.absolute():
+            raise InputError(
+                f"{folder.path}: has no checkpoint yet, so nothing says whether the data is the "
+                f"same; start a new run, with --config {folder.config}"
+            )
+        tell(f"{folder.path} has no checkpoint yet, so it starts from the beginning")
     elif previous != now:
-        print(
-            f"mlp_xp: warning: this run was on {previous} and continues on {now}: "
-            "its results will be the same up to rounding, not bit for bit",
-            file=sys.stderr,
+        tell(
+            f"warning: this run was on {previous} and continues on {now}: "
+            "its results will be the same up to rounding, not bit for bit"
         )
+    epochs = settings.config.epochs
+    begun = trainer.epoch + (trainer.rows == trainer.n_rows)
+    if previous is not None and epochs != old.config.epochs and begun <= epochs:
+        last, rate = trainer.learning_rate, trainer.learning_rates(1)[0]
+        tell(
+            f"{epochs} epochs in place of {old.config.epochs}: the schedule "
+            f"{settings.config.schedule} now spans them all, so the learning rate goes on at "
+            f"{rate:.4g} after {last:.4g}"
+        )
+    if settings.to_dict() != old.to_dict():
+        folder.write_settings(settings)
 
 
-def _fit(trainer: Trainer, folder: RunFolder, arguments: argparse.Namespace) -> int | None:
-    """Train to the end, or until a signal; returns the signal."""
+def _train(
+    trainer: Trainer, folder: RunFolder, settings: RunSettings, arguments: argparse.Namespace
+) -> int:
+    """Train to the end, or until a signal; returns the exit status."""
     from mlp_xp.cli.progress import Reporter, SignalHandler
     from mlp_xp.runs import MetricsLogger
     from mlp_xp.training import Checkpointer
 
+    folder.rewind_metrics(len(trainer.history))
+    folder.log_start(trainer, resumed=bool(arguments.resume))
+    if not arguments.quiet:
+        device.announce(trainer.network.device)
     if trainer.data.train.X.nbytes > LARGE_DATA:
-        _ = trainer.fingerprint  # now, so that the first checkpoint doesn't wait for it
-    checkpointer = Checkpointer(folder.checkpoint, **arguments.checkpoint_every)
+        _ = trainer.fingerprint()  # now, so that the first checkpoint doesn't wait for it
+    interval = parse_interval(settings.checkpoint_every)
+    checkpointer = Checkpointer(folder.checkpoint, **interval)
     with (
-        Reporter(trainer, quiet=arguments.quiet) as reporter,
         SignalHandler(checkpointer) as signals,
+        Reporter(trainer, signals, quiet=arguments.quiet) as reporter,
     ):
-        trainer.fit([reporter, MetricsLogger(folder), checkpointer, signals])
-    return signals.stopped_by
+        trainer.fit([MetricsLogger(folder), checkpointer, signals, reporter])
+    if not trainer.finished:
+        _tell_how_to_resume(trainer, folder, arguments)
+        reporter.raise_failure()
+        return 128 + signals.stopped_by
+    _finish(trainer, folder, quiet=arguments.quiet)
+    return 0
 
 
-def _print_how_to_resume(
-    trainer: Trainer, folder: RunFolder, arguments: argparse.Namespace
-) -> None:
+def _tell_how_to_resume(trainer: Trainer, folder: RunFolder, arguments: argparse.Namespace) -> None:
     command = ["python", "-m", "mlp_xp", "train", "--resume", str(folder.path)]
     command += [] if arguments.device == "auto" else ["--device", arguments.device]
-    print(
-        f"mlp_xp: stopped in epoch {trainer.epoch} after {trainer.rows} rows; continue with: "
-        f"{shlex.join(command)}",
-        file=sys.stderr,
+    tell(
+        f"stopped in epoch {trainer.epoch} after {trainer.rows} rows; continue with: "
+        f"{shlex.join(command)}"
     )
 
 
@@ -140,4 +151,4 @@ def _finish(trainer: Trainer, folder: RunFolder, *, quiet: bool) -> None:
     else:
         print(f"{split_name} accuracy {result.accuracy:.2%}", flush=True)
     if not quiet:
-        print(f"saved {folder.model}", file=sys.stderr)
+        note(f"saved {folder.model}")

@@ -59,6 +59,7 @@ def test_train_leaves_a_run_folder(place):
         "model.safetensors",
         "metrics.jsonl",
         "config.json",
+        "checkpoint.safetensors",
     }
     start, *epochs, test = map(
         json.loads, (place / "run" / "metrics.jsonl").read_text().splitlines()
@@ -144,7 +145,7 @@ def test_other_objectives(objective, y, prediction, tmp_path, monkeypatch, capsy
     assert last.startswith("train loss " if objective == "regression" else "train accuracy ")
     assert main(["evaluate", "run"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"train (accuracy \d+\.\d\d%  )?loss \d\.\d{4}  rows 60", line)
+    assert re.fullmatch(r"data train (accuracy \d+\.\d\d%  )?loss \d\.\d{4}  rows 60", line)
     np.save("rows.npy", np.arange(12, dtype=np.uint8).reshape(6, 2))
     assert main(["predict", "run", "rows.npy"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -158,13 +159,14 @@ def test_validation_is_a_share_or_a_data_set(place, monkeypatch):
     command = ["train", "--data", "bars.npz", "--epochs", "1", "--quiet"]
     assert main([*command, "--validation", "0.2", "--out", "share"]) == 0
     first, second = RunFolder(Path("share")), RunFolder(Path("set"))
-    source, config = first.read_settings()
-    assert (source.validation_data, config.validation) == (None, 0.2)
+    found = first.read_settings()
+    assert (found.source.validation_data, found.config.validation) == (None, 0.2)
     assert json.loads(first.metrics.read_text().splitlines()[0])["data"]["train_rows"] == 160
     options = ["--config", str(first.config), "--validation", "rows.npz", "--out", "set"]
     assert main([*command, *options]) == 0
-    source, config = second.read_settings()
-    assert (source.validation_data, config.validation) == (str(Path("rows.npz").resolve()), 0.0)
+    found = second.read_settings()
+    assert found.source.validation_data == str(Path("rows.npz").resolve())
+    assert found.config.validation == 0
     start, epoch, _ = map(json.loads, second.metrics.read_text().splitlines())
     assert start["data"]["train_rows"] == 200
     assert epoch["validation_accuracy"] > 0
@@ -192,7 +194,7 @@ def test_without_a_test_set_the_training_set_is_named(place):
 def test_evaluate(place):
     done = run("evaluate", "run", "--data", "bars.npz", folder=place)
     first, head, *rows = done.stdout.splitlines()
-    assert re.fullmatch(r"test accuracy 100\.00%  loss \d\.\d{4}  rows 40", first)
+    assert re.fullmatch(r"bars test accuracy 100\.00%  loss \d\.\d{4}  rows 40", first)
     assert head.split()[-3:] == ["0", "1", "2"]
     assert [line.split() for line in rows] == [
         ["0", "13", "0", "0"],
@@ -204,7 +206,8 @@ def test_evaluate(place):
 def test_a_run_is_evaluated_on_its_own_data(place):
     (place / "elsewhere").mkdir(exist_ok=True)
     done = run("evaluate", place / "run", folder=place / "elsewhere")
-    assert re.match(r"test accuracy 100\.00%  loss \d\.\d{4}  rows 40\n", done.stdout), done.stderr
+    line = r"bars test accuracy 100\.00%  loss \d\.\d{4}  rows 40\n"
+    assert re.match(line, done.stdout), done.stderr
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(place):
@@ -225,7 +228,7 @@ def test_output_that_cannot_be_written_is_one_line(place):
         pytest.skip("no /dev/full on this system")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "mlp_xp", "evaluate", "run"],
+            [sys.executable, "-m", "mlp_xp", "evaluate", "run", "--device", "cpu"],
             cwd=place, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
             env=ENVIRONMENT,
         )  # fmt: skip
@@ -236,7 +239,7 @@ def test_output_that_cannot_be_written_is_one_line(place):
 def test_suffixes_may_be_capitals(place):
     (place / "BARS.NPZ").write_bytes((place / "bars.npz").read_bytes())
     done = run("evaluate", "run", "--data", "BARS.NPZ", folder=place)
-    assert done.stdout.startswith("test accuracy 100.00%"), done.stderr
+    assert done.stdout.startswith("BARS test accuracy 100.00%"), done.stderr
 
 
 def test_predict_reads_arrays_and_pictures(place):
@@ -294,7 +297,7 @@ def test_version_and_help(place):
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["evaluate run --data bars.npz", "train --help"])
+@pytest.mark.parametrize("command", ["evaluate run --device cpu --data bars.npz", "train --help"])
 def test_a_reader_that_goes_away_is_not_an_error(command, place):
     done = subprocess.run(
         f'"{sys.executable}" -m mlp_xp {command} | true',

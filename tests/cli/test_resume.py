@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -17,8 +18,9 @@ from processes import ENVIRONMENT
 from mlp_xp import Callback, Config, Dataset, InputError, Split, Trainer
 from mlp_xp.cli import main
 from mlp_xp.devices import Device
+from mlp_xp.nn.schedules import SCHEDULES, Constant
 from mlp_xp.training import load_checkpoint, save_checkpoint
-from mlp_xp.training.trainer import CHUNK_ROWS
+from mlp_xp.training.setup import CHUNK_ROWS
 
 ROWS = CHUNK_ROWS + 300
 
@@ -159,7 +161,7 @@ def stop_and_resume(place: Path, name: str, signum: int, share: float) -> bool:
         place / "whole" / "model.safetensors"
     ).read_bytes()
     assert sorted(path.name for path in (place / name).iterdir()) == [
-        "config.json", "metrics.jsonl", "model.safetensors"
+        "checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors"
     ]  # fmt: skip
     assert [record["epoch"] for record in records(place / name, "epoch")] == list(range(1, 201))
     losses = [record["loss"] for record in whole]
@@ -274,7 +276,7 @@ def test_what_cannot_be_resumed_says_why(place):
     (place / "empty").mkdir()
     for arguments, words in (
         (["--resume", "whole"], "this run is finished"),
-        (["--resume", "empty"], "config.json: No such file"),
+        (["--resume", "empty"], "empty: no run is in there"),
         (["--resume", "whole", "--no-shuffle", "--out", "new"], "leave out --shuffle, --out"),
         (["--resume", "whole", "--lr", "0.1"], "own settings; leave out --lr"),
         (["--checkpoint-every", "soon"], "'soon' is not an interval"),
@@ -282,3 +284,143 @@ def test_what_cannot_be_resumed_says_why(place):
         out, err = finish(start(*arguments, folder=place), status=2)
         assert (out, err.count("\n")) == ("", 1)
         assert words in err
+
+
+def test_two_processes_never_train_one_run(place):
+    """The second is refused, and the lock goes with its holder, however that ends."""
+    first = start(*TRAIN, "--out", "locked", folder=place)
+    wait_for_checkpoint(place / "locked", first)
+    _, err = finish(start("--resume", "locked", folder=place), status=2)
+    assert (
+        err == "mlp_xp: error: locked: another process is writing there; wait until it has ended\n"
+    )
+    first.kill()
+    first.communicate()
+    finish(start("--resume", "locked", folder=place))
+    assert (place / "locked" / "model.safetensors").read_bytes() == (
+        place / "whole" / "model.safetensors"
+    ).read_bytes()
+
+
+def wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
+    while not (run / "checkpoint.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def stopped_run(place: Path, name: str, *options: object) -> Path:
+    """A run that was killed after its first checkpoint."""
+    process = start(*TRAIN, "--out", name, *options, folder=place)
+    wait_for_checkpoint(place / name, process)
+    process.kill()
+    process.communicate()
+    return place / name
+
+
+def test_how_often_to_save_is_kept_over_resume(place):
+    run = stopped_run(place, "interval")
+    settings = json.loads((run / "config.json").read_text())
+    assert settings["checkpoint_every"] == "1"
+    finish(start("--resume", "interval", "--checkpoint-every", "90m", folder=place))
+    assert json.loads((run / "config.json").read_text())["checkpoint_every"] == "90m"
+
+
+def test_data_that_has_moved_can_be_named(place):
+    run = stopped_run(place, "moved")
+    (place / "new").mkdir()
+    with np.load(place / "bytes.npz") as arrays:
+        np.savez_compressed(place / "new" / "data.npz", **arrays)
+        X = arrays["X"].copy()
+        X[7, 3] ^= 1
+        np.savez(place / "other.npz", X=X, y=arrays["y"])
+    before = (run / "config.json").read_bytes()
+    _, err = finish(start("--resume", "moved", "--data", "other.npz", folder=place), status=2)
+    assert "the data 'other' has changed since this was written" in err
+    assert (run / "config.json").read_bytes() == before
+    finish(start("--resume", "moved", "--data", "new/data.npz", folder=place))
+    assert json.loads((run / "config.json").read_text())["data"] == str(place / "new" / "data.npz")
+    assert (run / "model.safetensors").read_bytes() == (
+        place / "whole" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_without_a_checkpoint_nothing_says_whether_data_is_the_same(place):
+    (place / "unknown").mkdir()
+    (place / "unknown" / "config.json").write_bytes((place / "whole" / "config.json").read_bytes())
+    _, err = finish(start("--resume", "unknown", "--data", "mnist", folder=place), status=2)
+    assert "has no checkpoint yet, so nothing says whether the data is the same" in err
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_finished_run_can_be_extended(schedule, place):
+    """With a constant rate, to the bits of a run that was as long from the start."""
+    short, long = f"short-{schedule}", f"long-{schedule}"
+    options = ("--data", "bytes.npz", "--hidden", "9", "--schedule", schedule,
+               "--optimizer", "adam", "--lr", "0.002")  # fmt: skip
+    finish(start(*options, "--epochs", "3", "--out", short, folder=place))
+    finish(start(*options, "--epochs", "5", "--out", long, folder=place))
+    _, err = finish(start("--resume", short, folder=place), status=2)
+    assert "this run is finished; its model is" in err
+    assert "--epochs above 3" in err
+    _, err = finish(start("--resume", short, "--epochs", "5", folder=place))
+    rates = {"constant": "0.002 after 0.002", "linear": r"0.0008 after 9.009e-06"}
+    assert f"5 epochs in place of 3: the schedule {schedule} now spans them all" in err
+    assert f"the learning rate goes on at {rates[schedule]}" in err
+    models = [(place / name / "model.safetensors").read_bytes() for name in (short, long)]
+    assert (models[0] == models[1]) == (schedule == "constant")
+    assert [record["epoch"] for record in records(place / short, "epoch")] == [1, 2, 3, 4, 5]
+    assert len(records(place / short, "train")) == 1
+    assert json.loads((place / short / "config.json").read_text())["epochs"] == 5
+    _, err = finish(start("--resume", short, "--epochs", "4", folder=place), status=2)
+    assert "5 epochs are begun; --epochs must be at least that" in err
+
+
+def test_extended_to_where_it_was_stopped(place):
+    """After the last chunk of its new last epoch, with a warmup of all epochs: no step is left."""
+    options = ("--data", "bytes.npz", "--hidden", "9", "--epochs", "6", "--warmup", "6")
+    finish(start(*options, "--out", "warm", "--checkpoint-every", "1", folder=place))
+    finish(start("--resume", "warm", "--epochs", "8", folder=place))
+    run = stopped_run(place, "cut", "--warmup", "200")
+    (epoch,) = {record["epoch"] for record in records(run, "epoch")[-1:]}
+    _, err = finish(start("--resume", "cut", "--epochs", str(epoch + 1), folder=place))
+    assert f"{epoch + 1} epochs in place of 200" in err
+
+
+def test_a_run_that_stopped_early_can_be_extended(place):
+    options = ("--data", "bytes.npz", "--hidden", "40", "--validation", "0.2", "--lr", "3",
+               "--epochs", "60", "--schedule", "constant")  # fmt: skip
+    finish(start(*options, "--patience", "2", "--out", "early-2", folder=place))
+    finish(start(*options, "--patience", "6", "--out", "early-6", folder=place))
+    done = len(records(place / "early-2", "epoch"))
+    assert done < len(records(place / "early-6", "epoch"))
+    _, err = finish(start("--resume", "early-2", "--epochs", "70", folder=place), status=2)
+    assert "It can be extended with --patience above 2" in err
+    finish(start("--resume", "early-2", "--patience", "6", folder=place))
+    models = [(place / name / "model.safetensors").read_bytes() for name in ("early-2", "early-6")]
+    assert models[0] == models[1]
+
+
+def test_a_run_that_diverges_gives_its_best_network(place, monkeypatch, capsys):
+    """In this process, as the schedule is of a user's own."""
+    monkeypatch.chdir(place)
+    monkeypatch.setitem(SCHEDULES, "explosion", Explosion)
+    options = ["--data", "bytes.npz", "--hidden", "9", "--validation", "0.2", "--patience", "5",
+               "--schedule", "explosion", "--epochs", "6", "--device", "cpu"]  # fmt: skip
+    assert main(["train", *options, "--out", "explosion", "--checkpoint-every", "2"]) == 0
+    printed = capsys.readouterr()
+    (warning,) = (line for line in printed.err.splitlines() if "warning" in line)
+    assert "the loss became" in warning
+    assert re.search("this is the network of epoch [123],", warning)
+    epochs = records(place / "explosion", "epoch")
+    assert len(epochs) == 3
+    best = (place / "explosion" / "model.safetensors").read_bytes()
+    (place / "explosion" / "model.safetensors").unlink()  # as if it had been killed there
+    assert main(["train", "--resume", "explosion", "--device", "cpu"]) == 0
+    assert (place / "explosion" / "model.safetensors").read_bytes() == best
+
+
+class Explosion(Constant):
+    """A good learning rate for half of the run, then one without measure."""
+
+    def factor(self, step: int, total: int) -> float:
+        return 1.0 if step < total // 2 else 1e30

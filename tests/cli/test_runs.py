@@ -1,25 +1,29 @@
 """A run's folder, as the library uses it."""
 
 import json
+import math
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mlp_xp import Config, Dataset, InputError, Trainer, load_model
+from mlp_xp import Config, Dataset, DeviceError, InputError, Trainer, load_model
 from mlp_xp.data import DataSource
 from mlp_xp.devices import CPU
-from mlp_xp.runs import MetricsLogger, RunFolder, parse_settings, read_settings
-from mlp_xp.training import save_checkpoint
+from mlp_xp.runs import MetricsLogger, RunFolder, RunSettings, read_settings
+from mlp_xp.training import Checkpointer
 
-SOURCE = DataSource("data.npz", "kind", "more.npz")
 CONFIG = Config(hidden=(3,), epochs=2, objective="multiclass", betas=(0.9, 0.999))
+SETTINGS = RunSettings(DataSource("data.npz", "kind", "more.npz"), CONFIG, "5m")
 
 
 @pytest.fixture
-def folder(tmp_path) -> RunFolder:
-    return RunFolder.create(tmp_path / "run", "data", SOURCE, CONFIG)
+def folder(tmp_path) -> Iterator[RunFolder]:
+    with RunFolder.create(tmp_path / "run", "data", SETTINGS) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -33,19 +37,20 @@ def records(folder: RunFolder) -> list[dict]:
 
 
 def test_settings_come_back_with_absolute_paths(folder, monkeypatch):
-    assert folder.read_settings() == (SOURCE.absolute(), CONFIG)
+    assert folder.read_settings() == replace(SETTINGS, source=SETTINGS.source.absolute())
     values = read_settings(folder.config)
     assert Path(values["data"]).is_absolute()
     assert {"objective", "standardize", "betas", "eps"} <= values.keys()
-    assert parse_settings({}) == (DataSource(), Config())
+    assert RunSettings.from_dict({}) == RunSettings(DataSource(), Config(), "60s")
 
 
 @pytest.mark.parametrize("name", ["model", "metrics", "config", "checkpoint"])
 def test_a_folder_that_holds_a_run_is_refused(name, tmp_path):
     file = getattr(RunFolder(tmp_path), name)
     file.write_text("{}")
-    with pytest.raises(InputError, match=rf"already holds a run \({re.escape(file.name)}\)"):
-        RunFolder.create(tmp_path, "data", SOURCE, CONFIG)
+    refused = pytest.raises(InputError, match=rf"already holds a run \({re.escape(file.name)}\)")
+    with refused, RunFolder.create(tmp_path, "data", SETTINGS):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
     assert file.read_text() == "{}"
 
@@ -53,16 +58,15 @@ def test_a_folder_that_holds_a_run_is_refused(name, tmp_path):
 def test_runs_of_one_second_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mlp_xp.runs.time.strftime", lambda form: "20300102-030405")
-    names = [RunFolder.create(None, "some_data", SOURCE, CONFIG).path.name for _ in range(3)]
-    assert names == [f"some_data-20300102-030405{end}" for end in ("", "_2", "_3")]
+    for end in ("", "_2", "_3"):
+        with RunFolder.create(None, "some_data", SETTINGS) as folder:
+            assert folder.path.name == f"some_data-20300102-030405{end}"
 
 
 def test_a_run_from_start_to_finish(folder, trainer):
     assert folder.restore(trainer) is None
     folder.log_start(trainer, resumed=False)
-    save_checkpoint(trainer, folder.checkpoint)
-    folder.check_unfinished()
-    trainer.fit([MetricsLogger(folder)])
+    trainer.fit([MetricsLogger(folder), Checkpointer(folder.checkpoint)])
     name, result = folder.finish(trainer)
     assert name == "train"
     assert [record["record"] for record in records(folder)] == ["start", "epoch", "epoch", "train"]
@@ -70,38 +74,115 @@ def test_a_run_from_start_to_finish(folder, trainer):
         "record": "train", "accuracy": result.accuracy, "loss": result.loss
     }  # fmt: skip
     assert sorted(path.name for path in folder.path.iterdir()) == [
-        "config.json", "metrics.jsonl", "model.safetensors"
+        ".lock", "checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors"
     ]  # fmt: skip
     saved = load_model(folder.path, CPU()).parameters()
     for a, b in zip(saved, trainer.network.parameters(), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(InputError, match="this run is finished; its model is"):
-        folder.check_unfinished()
+    again = Trainer(trainer.data, CONFIG, CPU())
+    with pytest.raises(InputError, match=r"finished; its model is .* --epochs above 2"):
+        folder.restore(again)
+    folder.checkpoint.unlink()
+    with pytest.raises(InputError, match=r"finished; .* without checkpoint.safetensors it can't"):
+        folder.restore(again)
 
 
-def test_the_checkpoint_goes_last(folder, trainer, monkeypatch):
-    """So a run that is killed while it finishes can be resumed."""
-    trainer.fit()
-    save_checkpoint(trainer, folder.checkpoint)
-
-    def killed(path: Path) -> None:
-        assert folder.model.exists()
-        assert records(folder)[-1]["record"] == "train"
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("mlp_xp.runs.remove", killed)
-    with pytest.raises(KeyboardInterrupt):
-        folder.finish(trainer)
-    folder.check_unfinished()
+def test_a_run_that_is_killed_before_its_model_is_saved_can_be_resumed(folder, trainer):
+    trainer.fit([Checkpointer(folder.checkpoint)])
     again = Trainer(trainer.data, CONFIG, CPU())
     assert folder.restore(again) == "cpu"
     assert again.finished
+    folder.finish(again)
+    assert folder.model.exists()
 
 
-def test_a_loss_that_is_not_finite_leaves_no_model(folder, trainer):
+def test_an_extension_that_is_killed_at_its_end_is_not_taken_for_the_run_before(
+    folder, trainer, monkeypatch
+):
+    """Whose model is still there."""
+    trainer.fit([MetricsLogger(folder), Checkpointer(folder.checkpoint)])
+    folder.finish(trainer)
+    before = folder.model.read_bytes()
+    longer = replace(CONFIG, epochs=4)
+    extended = Trainer(trainer.data, longer, CPU())
+    folder.restore(extended)
+    folder.rewind_metrics(2)
+    extended.fit([MetricsLogger(folder), Checkpointer(folder.checkpoint)])
+    again = Trainer(trainer.data, longer, CPU())  # as after a kill
+    folder.restore(again)
+    assert again.finished
+    folder.finish(again)
+    assert folder.model.read_bytes() != before
+    with pytest.raises(InputError, match="this run is finished"):
+        folder.restore(Trainer(trainer.data, longer, CPU()))
+
+
+def test_a_run_that_is_killed_while_it_is_evaluated_still_gets_its_result(
+    folder, trainer, monkeypatch
+):
+    trainer.fit([MetricsLogger(folder), Checkpointer(folder.checkpoint)])
+    with monkeypatch.context() as patch:
+        patch.setattr("mlp_xp.runs.evaluate", lambda *_: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            folder.finish(trainer)
+    again = Trainer(trainer.data, CONFIG, CPU())
+    folder.restore(again)
+    folder.finish(again)
+    assert records(folder)[-1]["record"] == "train"
+
+
+def test_the_model_is_saved_before_it_is_evaluated(folder, trainer, monkeypatch):
+    """With 20,000 classes, a run of hours ended here without a model."""
+
+    def out_of_memory(network, split):
+        raise MemoryError("3 GB")
+
+    monkeypatch.setattr("mlp_xp.runs.evaluate", out_of_memory)
+    trainer.fit()
+    with pytest.raises(DeviceError, match=r"out of memory.*The model is saved: .*model.safetens"):
+        folder.finish(trainer)
+    load_model(folder.path, CPU())
+
+
+def test_the_metrics_are_json_whatever_the_numbers(folder):
+    folder.log("epoch", loss=1.5, validation_loss=np.inf, validation_accuracy=math.nan)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    record = json.loads(folder.metrics.read_text(), parse_constant=refuse)
+    assert record == {
+        "record": "epoch", "loss": 1.5, "validation_loss": None, "validation_accuracy": None
+    }  # fmt: skip
+
+
+def test_a_folder_has_one_writer(folder):
+    with pytest.raises(InputError, match="another process is writing there"), folder.reopen():
+        pass
+    with pytest.raises(InputError, match=r"it has no config.json"), RunFolder(Path("no")).reopen():
+        pass
+
+
+def test_what_a_kill_leaves_is_cleared(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_settings(SETTINGS)
+    (tmp_path / ".checkpoint.safetensors.0123abcd.part").write_bytes(b"half")
+    (tmp_path / "notes.part").write_text("of the user")
+    with folder.reopen():
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            ".lock", "config.json", "notes.part"
+        ]  # fmt: skip
+
+
+def test_weights_that_are_not_finite_leave_no_model_and_the_old_one_as_it_is(folder, trainer):
     trainer.fit()
     trainer.network.layers[-1].W[0, 0] = np.nan
-    with pytest.raises(InputError, match=r"the loss on the train data is nan .*: lower --lr"):
+    folder.model.write_bytes(b"old")
+    with pytest.raises(InputError, match="the weights became infinite or NaN"):
+        folder.finish(trainer)
+    assert folder.model.read_bytes() == b"old"
+    folder.model.unlink()
+    with pytest.raises(InputError, match=r"the weights became infinite or NaN .*: lower --lr"):
         folder.finish(trainer)
     assert not folder.model.exists()
 
@@ -113,7 +194,8 @@ def test_rewinding_keeps_the_first_epochs_and_every_start(folder):
     folder.log("resume")
     folder.log("test", accuracy=0.5)
     with folder.metrics.open("a") as file:
-        file.write('[1]\n"text"\nnot JSON\n{"record": "epoch", "epoch": 1')  # truncated by a kill
+        file.write('[1]\n"text"\nnot JSON\n' + "[" * 100_000 + "\n")
+        file.write('{"record": "epoch", "epoch": 1')  # truncated by a kill
     folder.rewind_metrics(2)
     kept = [(record["record"], record.get("epoch")) for record in records(folder)]
     assert kept == [("start", None), ("epoch", 1), ("epoch", 2), ("resume", None)]

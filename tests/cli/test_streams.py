@@ -1,0 +1,190 @@
+"""What the command line prints, wherever standard output and error go, and when it is stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import ENVIRONMENT, run_python
+
+from mlp_xp.cli import main
+
+OPTIONS = ("--lr", "0.01", "--epochs", "2", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a table whose classes have difficult names, and a run on it."""
+    folder = tmp_path_factory.mktemp("streams")
+    rows = np.random.default_rng(3).normal(size=(60, 2)).round(3)
+    names = ["grön", "r\x1b[31mot"]
+    lines = [f"{a},{b},{names[int(a > b)]}" for a, b in rows]
+    (folder / "t.csv").write_text("\n".join(["a,b,farbe", *lines]) + "\n", encoding="utf-8")
+    done = run_python("train", "--data", "t.csv", "--out", "run", *OPTIONS, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of sh, in which $mlp_xp is the program."""
+    program = f"'{sys.executable}' -W error -m mlp_xp"
+    return subprocess.run(
+        command.replace("$mlp_xp", program), shell=True, cwd=folder, capture_output=True,
+        text=True, encoding="utf-8", check=False, env={**ENVIRONMENT, **environment}, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_cost_no_result(closed, place):
+    name = "closed" + re.sub(r"\W", lambda found: f"{ord(found[0]):x}", closed)
+    options = " ".join(OPTIONS)
+    done = shell(f"$mlp_xp train --data t.csv --out {name} {options} {closed}", place)
+    assert (done.returncode, done.stderr.replace(f"saved {name}/model.safetensors\n", "")) == (
+        0,
+        "",
+    )
+    models = [(place / run / "model.safetensors").read_bytes() for run in (name, "run")]
+    assert models[0] == models[1]
+    assert shell(f"$mlp_xp train --data nowhere {closed}", place).returncode == 2
+    assert shell(f"$mlp_xp predict run t.csv {closed}", place).returncode == 0
+
+
+def test_a_terminal_that_prints_no_umlauts(place):
+    for command in ("evaluate run --device cpu", "predict run t.csv --device cpu"):
+        done = shell(f"$mlp_xp {command}", place, PYTHONIOENCODING="ascii")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert r"gr\xf6n" in done.stdout
+        assert "grön" in shell(f"$mlp_xp {command}", place, PYTHONIOENCODING="utf-8").stdout
+
+
+def test_no_escape_of_a_terminal_is_printed(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    odd = "t\x1b[2J\n.csv"
+    Path(odd).write_bytes(Path("t.csv").read_bytes())
+    for command in (
+        ["evaluate", "run"],
+        ["evaluate", "run", "--data", odd],
+        ["predict", "run", odd],
+        ["train", "--data", odd, "--out", "o\x1b[2J\n", "--epochs", "1"],
+    ):
+        assert main([*command, "--device", "cpu"]) == 0
+        printed = capsys.readouterr()
+        assert "\x1b" not in printed.out + printed.err
+        if command[0] == "predict":
+            lines = printed.out.splitlines()
+            assert len(lines) == 60
+            assert all(line.startswith(r"t\x1b[2J\n.csv:") for line in lines)
+
+
+def test_evaluate_and_predict_say_which_device_auto_is(place):
+    for command in ("evaluate run", "predict run t.csv"):
+        done = shell(f"$mlp_xp {command}", place)
+        assert re.fullmatch(r"device (cpu: .+|cuda:0)\n", done.stderr), done.stderr
+
+
+def test_a_reader_that_goes_away_leaves_a_run_that_can_be_resumed(place):
+    command = "$mlp_xp train --data t.csv --out pipe --epochs 100000 --lr 0.01 --device cpu"
+    done = shell(f"({command}; echo status $? >&2) | head -1", place)
+    assert done.stdout.startswith("epoch 1/100000 ")
+    message, status = done.stderr.splitlines()
+    assert "continue with: python -m mlp_xp train --resume pipe" in message
+    assert status == "status 141"
+    assert shell("$mlp_xp train --resume pipe --epochs 100000 | head -1", place).returncode == 0
+
+
+def test_output_to_a_full_disk_leaves_a_run_that_can_be_resumed(place):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    done = shell("$mlp_xp train --data t.csv --out full --device cpu > /dev/full", place)
+    first, second = done.stderr.splitlines()
+    assert "continue with: python -m mlp_xp train --resume full" in first
+    assert second == "mlp_xp: error: standard output: No space left on device"
+    assert done.returncode == 2
+    assert (place / "full" / "checkpoint.safetensors").exists()
+
+
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(place):
+    """Before its first line, Python itself prints one; from then on the program answers."""
+    # As users have warnings, which don't show what an interrupted import leaves open.
+    environment = {**ENVIRONMENT, "PYTHONWARNINGS": ""}
+    script = (
+        "import os, runpy, signal, sys, threading\n"
+        "threading.Timer(float(sys.argv.pop(1)), os.kill, [os.getpid(), signal.SIGINT]).start()\n"
+        "sys.argv[0] = 'mlp_xp'; runpy.run_module('mlp_xp', run_name='__main__')"
+    )
+    for delay in np.linspace(0.02, 0.3, 12):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(delay), "predict", "run", "t.csv"],
+            cwd=place, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 130, -signal.SIGINT)
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("device ")]
+        assert lines in ([], ["mlp_xp: interrupted"])
+
+
+def test_standard_error_on_a_full_disk_costs_no_result(place):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    command = "train --data t.csv --out full-error --epochs 2 --lr 0.01"
+    assert shell(f"$mlp_xp {command} 2>/dev/full", place).returncode == 0
+    assert (place / "full-error" / "model.safetensors").exists()
+    for command in ("predict run t.csv", "evaluate run"):
+        done = shell(f"$mlp_xp {command} 2>/dev/full", place)
+        assert done.returncode == 0
+        assert done.stdout
+
+
+@pytest.mark.parametrize(("ignored", "status"), [(False, 129), (True, 143)])
+def test_a_hangup_saves_unless_it_is_ignored(ignored, status, place):
+    name = f"hangup-{status}"
+    command = [sys.executable, "-m", "mlp_xp", "train", "--data", "t.csv", "--out", name]
+    handler = signal.SIG_IGN if ignored else signal.SIG_DFL
+    process = subprocess.Popen(
+        [*command, "--epochs", "100000", "--device", "cpu"], cwd=place, env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, handler),
+    )  # fmt: skip
+    wait_for(place / name / "metrics.jsonl", process)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGHUP)
+    if ignored:
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert f"train --resume {name}" in err
+    assert (place / name / "checkpoint.safetensors").exists()
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_terminal_is_gone(place):
+    """Its end is closed while the bar is drawn: the run is saved, by SIGHUP or by the output."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlp_xp", "train", "--data", "t.csv", "--out", "tty",
+         "--epochs", "100000", "--device", "cpu"],
+        cwd=place, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    wait_for(place / "tty" / "metrics.jsonl", process)
+    os.read(ours, 200)
+    os.close(ours)
+    assert process.wait(timeout=60) != 0
+    assert (place / "tty" / "checkpoint.safetensors").exists()
+    done = shell("$mlp_xp train --resume tty --quiet | head -2", place)
+    assert done.stdout.startswith("epoch ")
