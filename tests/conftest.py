@@ -1,5 +1,6 @@
 """Fixtures for all tests: MNIST, a random generator, and `device`, every device in turn."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from hypothesis import settings
 
 from mlp_xp import Dataset, load_data
 from mlp_xp.devices import CPU, Device, get_device
+
+# Tests send Ctrl-C, which a shell has a program in the background ignore.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with something else is no failure. All else stays as Hypothesis has it,
 # which differs in CI.

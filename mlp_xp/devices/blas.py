@@ -74,11 +74,12 @@ def _on_another_thread(function: Callable[[], None]) -> None:
     """Call it on a thread that then ends: threadpoolctl lets none but the one that set a limit
     change it again, as long as that one lives."""
     thread = Thread(target=function)
-    thread.start()
     try:
+        thread.start()
         thread.join()
-    finally:
-        thread.join()  # where a signal's handler has raised an error in the first
+    finally:  # where a signal's handler has raised an error
+        if thread.ident is not None:
+            thread.join()
 
 
 _limit = _Limit()
