@@ -16,9 +16,8 @@ ABOVE_ZERO = math.ulp(0)
 
 def plain(value: Any) -> Any:
     """NumPy's scalars and arrays, alone or in a list, as Python's numbers and lists."""
-    if hasattr(value, "tolist") and not isinstance(
-        value, type
-    ):  # naming NumPy would import it for a help page
+    # Without naming NumPy, which would import it for a help page.
+    if hasattr(value, "tolist") and not isinstance(value, type):
         return value.tolist()
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
