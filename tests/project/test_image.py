@@ -186,7 +186,7 @@ def test_a_run_comes_out_on_the_volume_and_is_as_good_outside(cpu, tmp_path, use
     )
     assert done.returncode == 0, done.stderr
     assert {file.name for file in (tmp_path / "run").iterdir()} == {
-        "config.json", "metrics.jsonl", "model.safetensors",
+        "checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors",
     }  # fmt: skip
     outside = call(sys.executable, "-m", "mlp_xp", "evaluate", tmp_path / "run", cwd=ROOT)
     assert accuracy(outside.stdout) == accuracy(done.stdout)
