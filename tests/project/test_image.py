@@ -140,7 +140,7 @@ def cuda13(engine) -> Run:
 
 
 def accuracy(output: str) -> str:
-    found = re.search(r"^test accuracy (\S+%)", output, re.MULTILINE)
+    found = re.search(r"^(?:mnist )?test accuracy (\S+%)", output, re.MULTILINE)
     assert found, output
     return found[1]
 
