@@ -169,7 +169,7 @@ class RunFolder:
             done, config = len(trainer.history), trainer.config
             more = [f"--epochs above {done}"] if done >= config.epochs else []
             if trainer.early_stopping.is_due(done):
-                more += [f"--patience above {config.patience}"]
+                more += [f"--patience above {done - trainer.early_stopping.best_epoch}"]
             raise InputError(
                 f"{self.path}: this run is finished; its model is {self.model}. It can be extended "
                 f"with {' and '.join(more)}"

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mlp_xp.cli import add_help, device
-from mlp_xp.cli.options import argument_type, parse_path
+from mlp_xp.cli.options import argument_type, check_present, parse_path
 from mlp_xp.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _load(arguments: argparse.Namespace, network: Network) -> Dataset:
         if not folder.config.exists():
             raise InputError(f"{path}: belongs to no run, so give the data with --data")
         source = folder.read_settings().source
+        check_present(source.data, "--data")
         data, label = source.data, source.label if label is None else label
     return load_data(data, label=label, objective=network.objective_name, like=network)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,15 @@ def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> Ru
     changed = _changed(settings.to_dict(), given)
     if "validation" in given and changed.config.validation != settings.config.validation:
         raise InputError("--resume takes a --validation only for a validation set that has moved")
+    check_present(changed.source.data, "--data")
+    check_present(changed.source.validation_data, "--validation")
     return changed
+
+
+def check_present(source: str | None, option: str) -> None:
+    """Raise InputError if the data of a run has gone; `option` says where it is now."""
+    if source not in (None, "mnist") and not os.path.exists(source):
+        raise InputError(f"{source}: no such file or folder; if it has moved, give {option}")
 
 
 def _changed(base: dict[str, Any], given: dict[str, Any]) -> RunSettings:

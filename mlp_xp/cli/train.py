@@ -138,10 +138,10 @@ def _train(
 def _tell_how_to_resume(trainer: Trainer, folder: RunFolder, arguments: argparse.Namespace) -> None:
     command = ["python", "-m", "mlp_xp", "train", "--resume", str(folder.path)]
     command += [] if arguments.device == "auto" else ["--device", arguments.device]
-    tell(
-        f"stopped in epoch {trainer.epoch} after {trainer.rows} rows; continue with: "
-        f"{shlex.join(command)}"
-    )
+    place = f"after epoch {len(trainer.history)}"
+    if trainer.rows:
+        place = f"in epoch {trainer.epoch} after {trainer.rows} rows"
+    tell(f"stopped {place}; continue with: {shlex.join(command)}")
 
 
 def _finish(trainer: Trainer, folder: RunFolder, *, quiet: bool) -> None:

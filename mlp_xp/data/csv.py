@@ -76,6 +76,8 @@ def read_blocks(
                     rows = parse(batch, dtype=dtype)
                 if rows.shape[1] != len(names) or not np.isfinite(rows[:, columns]).all():
                     raise ValueError("a value is missing or not finite")
+                if len(rows) != len(batch):
+                    raise ValueError("a quote that isn't closed takes in the lines after it")
                 yield rows
     except InputError:
         raise
@@ -124,11 +126,13 @@ def _batch(lines: Iterator[str]) -> list[str]:
 
 def _fields(file: TextIO, path: Path) -> Iterator[list[str]]:
     """Each line's fields, parsed by Python: slow, but errors know their line."""
-    reader = csv.reader(_lines(file, path), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
+    delimiter = DELIMITERS[path.suffix.lower()]
     try:
-        yield from reader
-    except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: {error}; fix it") from error
+        for number, line in enumerate(_lines(file, path), 1):
+            try:
+                yield next(csv.reader([line], delimiter=delimiter, strict=True), [])
+            except csv.Error as error:
+                raise InputError(f"{path}: line {number}: {error}; check its quotes") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
 

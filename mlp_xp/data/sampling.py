@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_xp.data.checks import check_finite
 from mlp_xp.data.dataset import Dataset
 from mlp_xp.data.split import Split
 from mlp_xp.errors import InputError
@@ -90,13 +91,15 @@ def mean_and_std(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]
         mean = (1/M) sum_i X[i],   std = sqrt((1/M) sum_i (X[i] - mean)^2)
 
     Bytes are scaled first, as in training. An input that never changes has the deviation 1, so
-    that standardizing makes it 0. Raises InputError if the difference of two values is infinite.
+    that standardizing makes it 0. Raises InputError for NaN and infinity, and if the difference of
+    two values is infinite.
     """
 
     def distances() -> Iterator[NDArray[np.float64]]:
         # From the first row, so that an input that never changes is exactly 0 here.
         for start in range(0, len(split), CHUNK_ROWS):
             X, _, _ = split.take(start, start + CHUNK_ROWS)
+            check_finite(X, "the training data", start)
             yield scale_inputs(np, X, "float64") - first
 
     first = scale_inputs(np, split.take(0, 1)[0], "float64")[0]

@@ -53,13 +53,15 @@ def load_data(
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; give mnist, or the path of one")
         is_table = table.find(path, "train") is not None if path.is_dir() else table.named_so(path)
-        if label is not None and not is_table:
-            raise InputError(f"{path}: has no named columns, so the label {label!r} names nothing")
         if is_table:
             raw = table.load(path, label, like, single_label=single_label)
         else:
             _check_classes_count_from_0(path, like)
             raw = _load_arrays(path)
+            if label is not None:
+                raise InputError(
+                    f"{source}: has no named columns, so the label {label!r} names nothing"
+                )
         name = path.resolve().name if path.is_dir() else path.stem
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error

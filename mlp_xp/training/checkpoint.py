@@ -201,8 +201,8 @@ def _check_same_run(
         raise InputError(f"{begun} epochs are begun; --epochs must be at least that")
     if metadata["data"] != trainer.fingerprint():
         raise InputError(
-            f"the data '{trainer.data.name}' has changed since this was written; give the same "
-            "data, or start a new run"
+            f"the data '{trainer.data.name}' isn't what the run was trained on, or has changed "
+            "since; give the same data, or start a new run"
         )
 
 

@@ -47,8 +47,14 @@ def check_validation(validation: Split | None, config: Config, schedule: Schedul
 def settings_for(network: Network | None, config: Config) -> Config:
     """The settings, with those that a network which is given has decided already.
 
-    Raises InputError for one that is neither the default nor what the network is.
+    Raises InputError for one that is neither the default nor what the network is, and for anything
+    but a Config.
     """
+    if not isinstance(config, Config):
+        raise InputError(
+            f"the settings are of type {type(config).__name__}; give a Config, such as "
+            "Config(epochs=3)"
+        )
     if network is None:
         return config
     decided: dict[str, Any] = {

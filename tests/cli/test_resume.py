@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import ENVIRONMENT
+from processes import ENVIRONMENT, run_python
 
 from mlp_xp import Callback, Config, Dataset, InputError, Split, Trainer
 from mlp_xp.cli import main
@@ -98,7 +98,7 @@ def test_another_run_is_refused_with_the_difference_named(device: Device, data, 
     X = data.train.X.copy()
     X[5, 5] ^= 1
     other = replace(data, train=replace(data.train, X=X))
-    with pytest.raises(InputError, match="the data 'bytes' has changed"):
+    with pytest.raises(InputError, match="the data 'bytes' isn't what the run was trained on"):
         load_checkpoint(Trainer(other, config, device), path)
 
 
@@ -335,13 +335,29 @@ def test_data_that_has_moved_can_be_named(place):
         np.savez(place / "other.npz", X=X, y=arrays["y"])
     before = (run / "config.json").read_bytes()
     _, err = finish(start("--resume", "moved", "--data", "other.npz", folder=place), status=2)
-    assert "the data 'other' has changed since this was written" in err
+    assert "the data 'other' isn't what the run was trained on, or has changed since" in err
     assert (run / "config.json").read_bytes() == before
     finish(start("--resume", "moved", "--data", "new/data.npz", folder=place))
     assert json.loads((run / "config.json").read_text())["data"] == str(place / "new" / "data.npz")
     assert (run / "model.safetensors").read_bytes() == (
         place / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_data_that_has_gone_can_be_named(place):
+    np.savez(place / "moving.npz", X=np.eye(4, dtype=np.uint8), y=np.arange(4) % 2)
+    options = ("--data", "moving.npz", "--validation", "moving.npz", "--epochs", "1")
+    finish(start(*options, "--out", "left", folder=place))
+    (place / "moving.npz").rename(place / "moved.npz")
+    left = f"{place / 'moving.npz'}: no such file or folder; if it has moved, give"
+    resume = ("--resume", "left", "--epochs", "2")
+    _, err = finish(start(*resume, folder=place), status=2)
+    assert err == f"mlp_xp: error: {left} --data\n"
+    done = run_python("evaluate", "left", folder=place)
+    assert (done.returncode, done.stderr) == (2, err)
+    _, err = finish(start(*resume, "--data", "moved.npz", folder=place), status=2)
+    assert err == f"mlp_xp: error: {left} --validation\n"
+    finish(start(*resume, "--data", "moved.npz", "--validation", "moved.npz", folder=place))
 
 
 def test_without_a_checkpoint_nothing_says_whether_data_is_the_same(place):
@@ -394,6 +410,8 @@ def test_a_run_that_stopped_early_can_be_extended(place):
     done = len(records(place / "early-2", "epoch"))
     assert done < len(records(place / "early-6", "epoch"))
     _, err = finish(start("--resume", "early-2", "--epochs", "70", folder=place), status=2)
+    assert "It can be extended with --patience above 2" in err
+    _, err = finish(start("--resume", "early-2", "--patience", "1", folder=place), status=2)
     assert "It can be extended with --patience above 2" in err
     finish(start("--resume", "early-2", "--patience", "6", folder=place))
     models = [(place / name / "model.safetensors").read_bytes() for name in ("early-2", "early-6")]

@@ -166,6 +166,14 @@ def test_inputs_too_far_apart_to_be_standardized_are_refused():
         mean_and_std(Split(X, np.array([0, 1])))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_split_put_together_by_hand_is_checked_where_it_is_standardized(value):
+    X = np.zeros((5000, 2), dtype="float32")
+    X[4500, 1] = value
+    with pytest.raises(InputError, match=r"the training data holds NaN or infinity, .* row 4500;"):
+        mean_and_std(Split(X, np.arange(5000) % 2))
+
+
 def test_time_stamps_are_learned_like_the_hours_since_the_first(device: Device, rng):
     hours = rng.uniform(0, 1000, (400, 2))
     y = (hours[:, 0] > hours[:, 1]).astype(np.int64)

@@ -70,6 +70,11 @@ def test_anything_but_a_dataset_is_refused(data):
         train(data)
 
 
+def test_anything_but_a_config_is_refused(data):
+    with pytest.raises(InputError, match=r"are of type dict; give a Config, such as Config\("):
+        train(data, {"epochs": 3})
+
+
 def test_labels_that_are_all_the_same_name_the_option_for_tables_alone(data):
     same = Dataset.from_arrays(data.train.X, np.zeros(60))
     with pytest.raises(InputError, match=r"give at least two classes$"):
