@@ -21,7 +21,7 @@ class InputError(ValueError):
 
 
 class DivergenceError(InputError):
-    """The loss of a training stopped being finite."""
+    """A loss, or a network's outputs, stopped being finite."""
 
 
 class TrainingWarning(UserWarning):

@@ -55,7 +55,7 @@ def _load(arguments: argparse.Namespace, network: Network) -> Dataset:
     from mlp_xp.data import load_data
     from mlp_xp.runs import RunFolder
 
-    data, label = arguments.data, arguments.label
+    data = arguments.data
     if data is None:
         path = arguments.model
         folder = RunFolder(path if path.is_dir() else path.parent)
@@ -63,8 +63,8 @@ def _load(arguments: argparse.Namespace, network: Network) -> Dataset:
             raise InputError(f"{path}: belongs to no run, so give the data with --data")
         source = folder.read_settings().source
         check_present(source.data, "--data")
-        data, label = source.data, source.label if label is None else label
-    return load_data(data, label=label, objective=network.objective_name, like=network)
+        data = source.data
+    return load_data(data, label=arguments.label, objective=network.objective_name, like=network)
 
 
 def _format_confusion(confusion: HostArray, names: tuple[str, ...]) -> str:

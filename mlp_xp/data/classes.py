@@ -74,6 +74,8 @@ class ClassCodes:
         if len(values) < len(self.names):
             return tuple(sorted(self.names))
         for name, value in values.items():
+            if value.is_nan():
+                raise InputError(f"{where} holds {name}, a missing value; fill it in")
             if not value.is_finite() or value != value.to_integral_value():
                 raise InputError(
                     f"{where} holds {name[:40]}, a number, not a class; name the label's column "

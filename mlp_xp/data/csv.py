@@ -143,7 +143,7 @@ def _explain(
     """Read the table again to find the bad line and column, and raise InputError."""
     with _open(path) as file:
         for number, fields in enumerate(_fields(file, path), 1):
-            if number == 1 or not "".join(fields).strip(" "):
+            if number == 1 or (len(fields) < 2 and not "".join(fields).strip(" ")):
                 continue
             if len(fields) != len(names):
                 raise InputError(

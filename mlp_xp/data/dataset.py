@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import InitVar, dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlp_xp.data.checks import as_array, check_pair, check_targets, find_objective
+from mlp_xp.data.checks import (
+    MAX_CLASSES,
+    as_array,
+    check_pair,
+    check_targets,
+    find_objective,
+)
 from mlp_xp.data.memory import blocks
 from mlp_xp.data.split import Split
 from mlp_xp.errors import InputError
@@ -18,6 +24,7 @@ from mlp_xp.nn.losses import Objective
 from mlp_xp.types import HostArray
 
 
+@runtime_checkable
 class Names(Protocol):
     """What a data set, or a network trained on it, calls its columns and outputs.
 
@@ -76,8 +83,11 @@ class Dataset:
                 raise InputError(
                     f"{where}: the {which} set is of type {type(split).__name__}; give a Split"
                 )
-        if not isinstance(self.n_outputs, int | np.integer) or self.n_outputs < 1:
-            raise InputError(f"{where}: n_outputs is {self.n_outputs!r}; give a number from 1 on")
+        most = MAX_CLASSES if objective.single_label else 2**53
+        if not isinstance(self.n_outputs, int | np.integer) or not 1 <= self.n_outputs <= most:
+            raise InputError(
+                f"{where}: n_outputs is {self.n_outputs!r}; give a number from 1 to {most}"
+            )
         for which, split in splits.items():
             if split is not None:
                 self._check_split(split, which, where, objective)
@@ -181,7 +191,7 @@ class Dataset:
         return ("test", self.test) if self.test else ("train", self.train)
 
     def fingerprint(self) -> str:
-        """128 bits of BLAKE2b, in hex, over every value, shape and dtype, and the outputs' names.
+        """128 bits of BLAKE2b, in hex, over every value, shape and dtype, and the names of columns.
 
         The same arrays have the same fingerprint whatever file they come from and whatever the
         data set's name; a single different bit changes it. Reads all of the data, a few megabytes
@@ -197,15 +207,19 @@ class Dataset:
                 digest.update(array.dtype.str.encode())
                 for _, block in blocks(array):
                     digest.update(np.ascontiguousarray(block).data)
-        digest.update(repr((self.objective, self.n_outputs, self.output_names)).encode())
+        names = self.feature_names, self.output_names, self.label
+        digest.update(repr((self.objective, self.n_outputs, names)).encode())
         return digest.hexdigest()
 
 
 def _names(names: Any, what: str, where: str) -> tuple[str, ...] | None:
     """Names as a tuple, or None if there are none."""
-    if isinstance(names, str) or not isinstance(names, Iterable | None):
-        raise InputError(f"{where}: {what} is {names!r}; it must be a list of names")
-    return tuple(map(str, names or ())) or None
+    try:
+        if not isinstance(names, str | Set):  # a set has no order
+            return tuple(map(str, () if names is None else names)) or None
+    except TypeError:
+        pass
+    raise InputError(f"{where}: {what} is {names!r}; it must be a list of names")
 
 
 def _check_count(names: tuple[str, ...] | None, count: int, what: str, where: str) -> None:

@@ -40,7 +40,7 @@ def read_rows(
         X = _read(path, n_inputs, label, feature_names)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    if X.ndim > 0 and X.size == n_inputs and X.shape[0] != 1:
+    if not is_table and X.ndim > 0 and X.size == n_inputs and X.shape[0] != 1:
         X = X[np.newaxis]  # a single row
     if X.ndim < 2 or math.prod(X.shape[1:]) != n_inputs or not len(X):
         remedy = "; leave a column of labels out with --label" if is_table else ""

@@ -49,6 +49,8 @@ def load_data(
     path = MNIST if str(source) == "mnist" else check_path(source)
     if not isinstance(label, str | None):
         raise InputError(f"label is {label!r}; give the name of a column")
+    if not isinstance(like, Names | None):
+        raise InputError(f"like is of type {type(like).__name__}; give a Dataset or a Network")
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; give mnist, or the path of one")
@@ -81,7 +83,7 @@ def _check_classes_count_from_0(path: Path, like: Names | None) -> None:
     """Raise InputError for a model of a table whose classes are other numbers than an array's."""
     names = like.output_names if like is not None and like.label is not None else None
     keys = [class_key(name) for name in names or ()]
-    if all(key.isdecimal() for key in keys) and keys != [str(k) for k in range(len(keys))]:
+    if any(key != str(k) and key.removeprefix("-").isdecimal() for k, key in enumerate(keys)):
         raise InputError(
             f"{path}: labels in arrays count the classes from 0, but the model's classes are "
             f"{', '.join((names or ())[:8])}; give a table"

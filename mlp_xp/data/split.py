@@ -59,8 +59,9 @@ class Split:
     def subset(self, rows: ArrayLike) -> Split:
         """A split of only these rows of this one, in the same arrays; nothing is copied.
 
-        rows: an array of indices into this split, which may repeat, or a mask of len(self)
-        booleans. Raises InputError if they are none, out of range or of another type.
+        rows: an array of indices into this split, which may repeat and, below 0, count from its
+        end, or a mask of len(self) booleans. Raises InputError if they are none, out of range or of
+        another type.
         """
         try:
             selected = np.arange(len(self))[as_array(rows, "subset: rows")]

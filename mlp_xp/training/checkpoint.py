@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MODEL = "model.safetensors"
 """The model's file name in a run's folder."""
-FORMAT = 1  # of the files; other versions are refused
+FORMAT = 2  # of the files; other versions are refused
 
 NamedArrays = dict[str, HostArray]
 

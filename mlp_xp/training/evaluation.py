@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlp_xp.data import Split
 from mlp_xp.data.checks import as_array, as_numbers, check_finite, check_targets
-from mlp_xp.errors import InputError
+from mlp_xp.errors import DivergenceError, InputError
 from mlp_xp.nn.network import Network
 from mlp_xp.types import Array, HostArray
 
@@ -32,12 +32,13 @@ class Evaluation:
     confusion: NDArray[np.int64] | None
 
 
+@np.errstate(all="ignore")  # what overflows is refused, with its row
 def predict(network: Network, X: ArrayLike) -> NDArray[np.floating]:
     """The network's prediction for each row of X (N, ...), on the host: (N, K).
 
     Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. X: as
     Dataset.from_arrays() takes it. Raises InputError for no rows, rows of the wrong length, values
-    that aren't numbers, NaN and infinity.
+    that aren't numbers, NaN and infinity, and where the network's outputs aren't finite.
     """
     rows = as_array(X, "the data")
     if rows.ndim < 2:
@@ -55,13 +56,17 @@ def predict(network: Network, X: ArrayLike) -> NDArray[np.floating]:
         )
         for start in range(0, len(rows), BATCH_ROWS)
     ]
-    return np.concatenate([network.device.to_host(prediction) for prediction in predictions])
+    outputs = np.concatenate([network.device.to_host(prediction) for prediction in predictions])
+    _check_outputs(outputs, 0)
+    return outputs
 
 
+@np.errstate(all="ignore")
 def evaluate(network: Network, split: Split) -> Evaluation:
     """Loss, accuracy and confusion matrix over the rows of a split.
 
-    Raises InputError if inputs or targets don't fit the network, and for NaN and infinity.
+    Raises InputError if inputs or targets don't fit the network, for NaN and infinity, and where
+    the network's outputs aren't finite.
     """
     if not isinstance(split, Split):
         raise InputError(
@@ -80,7 +85,9 @@ def evaluate(network: Network, split: Split) -> Evaluation:
         _check_targets(network, y)
         loss, _ = objective.loss(network.xp, logits, device.to_device(y))
         loss_sum += float(loss) * len(y)
-        decided = objective.decide(device.to_host(logits))
+        outputs = device.to_host(logits)
+        _check_outputs(outputs, start)
+        decided = objective.decide(outputs)
         if decided is not None:
             correct, answers = correct + int((decided == y).sum()), answers + y.size
             if has_confusion:
@@ -107,6 +114,16 @@ def _check_targets(network: Network, y: HostArray) -> None:
         raise InputError(f"the network has {n_outputs} outputs, the data {y.shape[1]} columns")
     if not single:
         check_targets(y, y, "the data", network.objective)
+
+
+def _check_outputs(outputs: HostArray, first_row: int) -> None:
+    """Raise DivergenceError unless the outputs (B, K) are finite; the first row is `first_row`."""
+    finite = np.isfinite(outputs).all(axis=1)
+    if not finite.all():
+        raise DivergenceError(
+            f"the network's output for row {first_row + int(finite.argmin())} isn't finite: the "
+            "row's values are too large, or the training has diverged"
+        )
 
 
 def _buffer(network: Network) -> Array:

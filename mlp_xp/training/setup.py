@@ -109,16 +109,15 @@ def check_network(network: Network, data: Dataset) -> None:
             f"{data.name}: {data.n_features} inputs and {data.n_outputs} outputs, but the "
             f"network has {network.sizes[0]} and {network.sizes[-1]}"
         )
-    network.label = network.label or data.label
     for name in ("feature_names", "output_names"):
         ours, theirs = getattr(network, name), getattr(data, name)
-        if ours is None:
-            setattr(network, name, theirs)
-        elif theirs not in (None, ours):
+        if None not in (ours, theirs) and ours != theirs:
             raise InputError(
                 f"{data.name}: {name} is {theirs!r}, the network's is {ours!r}; load the data with "
                 "load_data(..., like=network)"
             )
+    for name in ("feature_names", "output_names", "label"):
+        setattr(network, name, getattr(network, name) or getattr(data, name))
 
 
 def weighted(train: Split, data: Dataset, config: Config, dtype: str) -> Split:

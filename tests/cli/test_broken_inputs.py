@@ -355,6 +355,9 @@ csv_case("csv_nan", "line 3, column 'a': 'nan' is not finite; remove the line",
 csv_case("csv_infinity", "line 2, column 'b': '-inf' is not finite", HEAD + "1,-inf,0\n3,4,1\n")
 csv_case("csv_beyond_float64", "line 2, column 'a': '1e999' is not finite", HEAD + "1e999,1,0\n")
 csv_case("csv_value_missing", "line 2, column 'b': the value is missing", HEAD + "1,,0\n3,4,1\n")
+csv_case(
+    "csv_nothing_but_commas", "line 3, column 'a': the value is missing", HEAD + "1,2,0\n , ,\n"
+)
 csv_case("csv_no_label", "line 3, column 'label': the value is missing", HEAD + "1,2,0\n3,4,\n")
 csv_case("csv_label_unknown", "no columns are named 'kind', of a, b, label; --label takes",
          HEAD + "1,2,0\n3,4,1\n", "--label", "kind")  # fmt: skip

@@ -120,9 +120,12 @@ def test_an_extension_that_is_killed_at_its_end_is_not_taken_for_the_run_before(
 def test_a_run_that_is_killed_while_it_is_evaluated_still_gets_its_result(
     folder, trainer, monkeypatch
 ):
+    def interrupted(network, split):
+        raise KeyboardInterrupt
+
     trainer.fit([MetricsLogger(folder), Checkpointer(folder.checkpoint)])
     with monkeypatch.context() as patch:
-        patch.setattr("mlp_xp.runs.evaluate", lambda *_: exec("raise KeyboardInterrupt"))
+        patch.setattr("mlp_xp.runs.evaluate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             folder.finish(trainer)
     again = Trainer(trainer.data, CONFIG, CPU())

@@ -92,7 +92,12 @@ def test_a_class_beyond_reading(label: str, tmp_path: Path) -> None:
     assert data.output_names == ("1", label)
 
 
-@pytest.mark.parametrize("label", ["0.5", "1e-999999999", "nan", "-Infinity"])
+def test_a_missing_class_among_numbers_is_no_class(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="column 'label' holds NaN, a missing value; fill it in"):
+        load_data(write(tmp_path / "t.csv", ["1", "NaN", "2"]))
+
+
+@pytest.mark.parametrize("label", ["0.5", "1e-999999999", "-Infinity"])
 def test_a_number_that_is_no_class(label: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"holds {label}, a number, not a class; name the label's"):
         load_data(write(tmp_path / "t.csv", [label, "1"]))

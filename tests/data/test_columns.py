@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlp_xp import Dataset, InputError, load_data
+from mlp_xp import Config, Dataset, InputError, load_data, train
 from mlp_xp.data import read_rows
 
 X, Y = np.arange(12.0).reshape(3, 4), np.arange(3)
@@ -58,14 +58,22 @@ def test_columns_are_found_by_their_names(trained: Dataset, tmp_path: Path) -> N
         load_data(table, like=trained)
 
 
-def test_arrays_are_refused_where_their_classes_would_be_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("classes", [("1", "2", "3"), ("-1", "0", "1"), ("1", "2", "NA")])
+def test_arrays_are_refused_where_their_classes_would_be_others(classes, tmp_path: Path) -> None:
     """An array's label 1 is its second class, but the first of a table's 1, 2 and 3."""
-    table = write_csv(tmp_path / "t.csv", "a,b,kind", "1,2,1", "3,4,2", "5,6,3")
+    table = write_csv(tmp_path / "t.csv", "a,b,kind", *(f"1,2,{name}" for name in classes))
     np.savez(tmp_path / "t.npz", X=np.ones((2, 2)), y=np.array([1, 2]))
-    with pytest.raises(InputError, match="the model's classes are 1, 2, 3; give a table"):
+    with pytest.raises(InputError, match=f"model's classes are {', '.join(classes)}; give a table"):
         load_data(tmp_path / "t.npz", like=load_data(table))
-    write_csv(table, "a,b,kind", "1,2,0", "3,4,1", "5,6,2")
+    write_csv(table, "a,b,kind", "1,2,0", "3,4,1", "5,6,other")
     assert load_data(tmp_path / "t.npz", like=load_data(table)).train.y.tolist() == [1, 2]
+
+
+def test_what_has_no_names_is_refused(trained: Dataset) -> None:
+    for like in ("t.csv", {}, train(trained, Config(epochs=1))):
+        kind = type(like).__name__
+        with pytest.raises(InputError, match=f"like is of type {kind}; give a Dataset or a Net"):
+            load_data("mnist", like=like)
 
 
 def test_some_of_a_models_outputs_are_not_taken_for_the_others(tmp_path: Path) -> None:

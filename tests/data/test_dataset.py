@@ -214,6 +214,16 @@ def test_labels_of_any_type_of_number(kind: str) -> None:
 # ---- the fingerprint
 
 
+def test_names_of_any_kind_of_list() -> None:
+    names = ["a", "b", "c"]
+    for kind in (tuple(names), np.array(names), iter(names)):
+        data = Dataset.from_arrays(np.eye(3), np.arange(3), output_names=kind)
+        assert data.output_names == ("a", "b", "c")
+    for nothing in (None, [], np.array([])):
+        data = Dataset.from_arrays(np.eye(3), np.arange(3), feature_names=nothing)
+        assert data.feature_names is None
+
+
 def test_fingerprint_is_of_the_content(tmp_path: Path, rng: np.random.Generator) -> None:
     X, y = rng.integers(0, 256, (50, 4), dtype=np.uint8), np.arange(50) % 3
     np.savez(tmp_path / "a.npz", X=X, y=y)
@@ -251,6 +261,9 @@ def test_fingerprint_tells_all_that_differs(rng: np.random.Generator, monkeypatc
         replace(data, validation=split),
         replace(data, test=split, validation=split),
         replace(data, output_names=("a", "b", "c")),
+        replace(data, feature_names=("a", "b", "c", "d")),
+        replace(data, feature_names=("b", "a", "c", "d")),
+        replace(data, label="a"),
         replace(data, n_outputs=4),
         replace(data, train=columns, objective="regression"),
         replace(data, train=columns, objective="multilabel"),
@@ -264,6 +277,6 @@ def test_a_masked_array_and_names_in_one_string_are_refused() -> None:
     masked = np.ma.masked_equal(X, 1)
     with pytest.raises(InputError, match="training data is a masked array, whose mask would be"):
         Dataset.from_arrays(masked, y)
-    for names in ("abc", 5):
+    for names in ("abc", 5, np.array("abc"), {"a", "b", "c"}):
         with pytest.raises(InputError, match=r"output_names is .*; it must be a list of names"):
             Dataset.from_arrays(X, y, output_names=names)

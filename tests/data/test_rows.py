@@ -44,6 +44,9 @@ def test_rows_of_a_table_without_its_label(tmp_path: Path) -> None:
         InputError, match=r"shape \(1, 2\); the model needs rows of 3 values; leave"
     ):
         read_rows(path, 3)
+    path.write_text("a\n1\n2\n3\n")  # three rows, not one of three values
+    with pytest.raises(InputError, match=r"shape \(3, 1\); the model needs rows of 3 values"):
+        read_rows(path, 3)
 
 
 @pytest.mark.parametrize("inverted", [False, True])

@@ -1,9 +1,11 @@
 """A run whose loss stops being finite keeps the best network that it had."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mlp_xp import Callback, Config, Dataset, InputError, Trainer, evaluate
+from mlp_xp import Callback, Config, Dataset, InputError, Split, Trainer, evaluate
 from mlp_xp.devices import CPU
 from mlp_xp.errors import TrainingWarning
 from mlp_xp.nn.schedules import SCHEDULES, Constant
@@ -60,6 +62,22 @@ def test_the_best_network_outlives_a_diverging_run(window, data, tmp_path):
     assert evaluate(trainer.network, trainer.validation).loss == best.loss
     assert len(trainer.history) == 5
     trainer.fit()  # there is nothing left to do
+    assert weights(trainer) == best.weights
+
+
+def test_it_outlives_a_validation_that_diverges_first(data):
+    """Its rows are larger, so that they overflow where the training rows don't."""
+
+    class Large(Callback):
+        def on_chunk(self, trainer):
+            if trainer.epoch == 5:
+                trainer.network.layers[-1].W *= 1e36
+
+    config = Config(**{**SETTINGS, "validation": 0.0, "schedule": "constant"}, patience=8)
+    validation = Split(np.float32([[5e3] * 6]), np.array([0]))
+    trainer, best = Trainer(replace(data, validation=validation), config, CPU()), Best()
+    with pytest.warns(TrainingWarning, match=r"row 0 isn't finite: .*; this is the network of epo"):
+        trainer.fit([best, Large()])
     assert weights(trainer) == best.weights
 
 

@@ -94,12 +94,22 @@ def test_values_beyond_float32_are_refused(standardized, device: Device):
         lambda: predict(network, X),
         lambda: evaluate(network, Split(X, np.arange(700) % 3)),
     ):
-        with (
-            np.errstate(over="ignore"),
-            pytest.raises(InputError, match="float32, first in row 600"),
-        ):
+        with pytest.raises(InputError, match="float32, first in row 600"):
             use()
     assert np.isfinite(predict(wide, X)).all()
+
+
+@pytest.mark.parametrize("objective", ["multiclass", "regression"])
+def test_rows_whose_outputs_overflow_are_refused(objective, device: Device):
+    """Each of their values fits into float32; their sum doesn't."""
+    X = np.ones((700, 4), dtype="float32")
+    X[600] = [3e38, -3e38, 3e38, -3e38]
+    y = np.arange(700) % 3 if objective == "multiclass" else np.ones((700, 3))
+    network = Network.initialize(device, (4, 8, 3), objective=objective)
+    network.layers[0].W *= 9
+    for use in (lambda: predict(network, X), lambda: evaluate(network, Split(X, y))):
+        with pytest.raises(InputError, match="output for row 600 isn't finite: the row's values"):
+            use()
 
 
 def test_lists_pictures_and_integers_are_predicted(device: Device, rng):

@@ -55,6 +55,10 @@ def test_a_given_network_has_the_names_of_the_data_or_gets_them(data):
         train(named(("z", "y", "x"), tuple("abcd")), network=network)
     with pytest.raises(InputError, match=r"feature_names is .*load_data\(..., like=network\)"):
         train(named(("x", "y", "z"), tuple("dcba")), network=network)
+    network.feature_names = None
+    with pytest.raises(InputError, match="output_names is"):  # and nothing is taken over
+        train(named(("z", "y", "x"), tuple("abcd")), network=network)
+    assert network.feature_names is None
 
 
 def test_class_weights_of_a_given_regression_network_are_refused(data):
