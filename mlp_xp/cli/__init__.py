@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from mlp_xp import __version__
 from mlp_xp.errors import InputError, TrainingWarning, printable
@@ -47,7 +47,11 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(prog, usage, description, formatter_class=_HelpFormatter, add_help=False)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        note(f"{self.prog}: error: {message} (see {self.prog} --help)")
+        self.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        sys.stdout.write(message)  # help, whose errors argparse would ignore
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         sys.stdout.flush()  # here, where main() handles its errors
@@ -78,11 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader has gone away, as in `| head`; there is nobody to report it to.
-        _discard_output()
+        _discard(sys.stdout)
         return 141
     except OSError as error:
         if error.filename is None:  # not a file of ours: standard output can't be written
-            _discard_output()
+            _discard(sys.stdout)
         tell(f"error: {error.filename or 'standard output'}: {error.strerror}")
         return InputError.status
     return status
@@ -90,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def note(text: str) -> None:
     """Print one line on standard error, if anyone can read it."""
-    with suppress(OSError):
+    try:
         print(printable(text), file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def tell(message: str) -> None:
@@ -142,7 +148,7 @@ def _one_line_warnings() -> Iterator[None]:
         if category is not TrainingWarning:
             others(message, category, *place, **rest)
             return
-        with suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
+        with tqdm.external_write_mode(file=sys.stderr):
             tell(f"warning: {message}")
 
     with warnings.catch_warnings():
@@ -171,6 +177,7 @@ def _main_parser() -> _Parser:
     return parser
 
 
-def _discard_output() -> None:
+def _discard(stream: TextIO) -> None:
     """Discard unflushed output, so that the interpreter's shutdown doesn't fail on it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

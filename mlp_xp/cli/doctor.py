@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mlp_xp.cli import add_help, device
-from mlp_xp.errors import DeviceError
+from mlp_xp.errors import DeviceError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     machine = doctor.machine()
     if not arguments.json:
         for label, value in machine.items():
-            print(f"{label:13}{value}", flush=True)
+            print(f"{label:13}{printable(str(value))}", flush=True)
     devices: list[dict[str, Any]] = []
     for name in names:
         # For auto the CPU will do, unless a GPU is required.
@@ -75,5 +75,5 @@ def _print(name: str, findings: Iterator[Finding], *, needed: bool) -> list[Find
             if "samples_per_second" in finding.values:
                 mark = "    "  # a measurement, which can't fail
             label = f"{finding.name:17}" if finding.name else ""
-            print(f"  {mark}  {label}{finding.found}", flush=True)
+            print(f"  {mark}  {label}{printable(finding.found)}", flush=True)
     return made

@@ -23,8 +23,8 @@ through 784 x 128."""
 def blas_threads() -> int:
     """How many threads BLAS may use: as many as the machine has, or the limit that is set.
 
-    A limit of one_blas_thread() doesn't count, since another training may have set it: the result
-    of a training never depends on what else runs.
+    A limit of one_blas_thread() doesn't count: another training may have set it, and whether this
+    one shares its products mustn't depend on what else runs.
     """
     with _limit.lock:
         return _limit.found if _limit.blocks else _limit.threads_now()
@@ -89,7 +89,8 @@ _limit = _Limit()
 def one_blas_thread(unless: bool = False) -> Iterator[None]:
     """Limit BLAS to one thread in the block, or leave it alone with `unless`; then restore it.
 
-    Blocks of several threads may overlap: the last to end restores what the first one found.
+    Blocks of several threads may overlap: the last to end restores what the first one found. The
+    limit is the whole process's, so it holds beside the block too, `unless` or not.
     """
     if unless:
         yield

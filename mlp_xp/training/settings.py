@@ -18,7 +18,9 @@ def plain(value: Any) -> Any:
     """NumPy's scalars and arrays, alone or in a list, as Python's numbers and lists."""
     # Without naming NumPy, which would import it for a help page.
     if hasattr(value, "tolist") and not isinstance(value, type):
-        return value.tolist()
+        value = value.tolist()
+        if hasattr(value, "tolist"):  # a long double, which Python has no other number for
+            return float(value)
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     return value

@@ -108,6 +108,7 @@ class Trainer:
             self.seconds += time.perf_counter() - started
             for callback in callbacks:
                 callback.on_chunk(self)
+            self.network.device.use()  # a callback may have used another
             if self._stopped:
                 return
             started = time.perf_counter()
@@ -115,6 +116,7 @@ class Trainer:
             self._end_epoch()
         for callback in callbacks:
             callback.on_epoch(self)
+        self.network.device.use()
 
     def _fit_chunk(self, chunk: Chunk) -> None:
         n_rows = len(chunk[0])

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from processes import ENVIRONMENT, run_python
 
 from mlp_xp.cli import main
+from mlp_xp.errors import DeviceUnavailable, printable
 
 OPTIONS = ("--lr", "0.01", "--epochs", "2", "--device", "cpu")
 
@@ -81,6 +83,31 @@ def test_no_escape_of_a_terminal_is_printed(place, monkeypatch, capsys):
             assert all(line.startswith(r"t\x1b[2J\n.csv:") for line in lines)
 
 
+def test_no_escape_of_an_option_is_printed(place, capsys):
+    for option in ("--x\x1b[2J\n", "--e=\x1b[31m\nx"):
+        with pytest.raises(SystemExit):
+            main(["train", option])
+        err = capsys.readouterr().err
+        assert ("\x1b" in err, err.count("\n")) == (False, 1)
+
+
+def test_no_escape_of_a_folder_that_stands_for_cupy_is_printed(place, monkeypatch, capsys):
+    cause = "the folder odd\x1b[31m\n/cupy isn't it"
+    monkeypatch.setattr("mlp_xp.devices.device.probe", lambda _: fail(cause))
+    monkeypatch.setattr("mlp_xp.diagnostics.doctor.probe", lambda _: fail(cause))
+    main(["doctor", "--device", "cuda"])
+    assert r"odd\x1b[31m\n/cupy isn't it" in capsys.readouterr().out
+
+
+def fail(cause: str) -> NoReturn:
+    raise DeviceUnavailable(cause, "rename it")
+
+
+@pytest.mark.parametrize("name", ["خانه\u200cها", "👩\u200d🔬", "10\u00a0km"])
+def test_words_are_printed_as_they_are_written(name):
+    assert printable(name) == name
+
+
 def test_evaluate_and_predict_say_which_device_auto_is(place):
     for command in ("evaluate run", "predict run t.csv"):
         done = shell(f"$mlp_xp {command}", place)
@@ -131,8 +158,34 @@ def test_standard_error_on_a_full_disk_costs_no_result(place):
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
     command = "train --data t.csv --out full-error --epochs 2 --lr 0.01"
-    assert shell(f"$mlp_xp {command} 2>/dev/full", place).returncode == 0
-    assert (place / "full-error" / "model.safetensors").exists()
+    for unbuffered in ("", "1"):
+        for rest, status in (
+            (command, 0), ("predict run t.csv", 0), ("evaluate run", 0), ("doctor", 0),
+            ("train --data nowhere", 2), ("train --no-such-option", 2),
+        ):  # fmt: skip
+            rest = rest.replace("full-error", f"full-error-{unbuffered}")
+            done = shell(f"$mlp_xp {rest} 2>/dev/full", place, PYTHONUNBUFFERED=unbuffered)
+            assert done.returncode == status, rest
+        assert (place / f"full-error-{unbuffered}" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_that_cannot_be_written_is_an_error(unbuffered, place):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    for command in ("--help", "--version", "train --help"):
+        done = shell(f"$mlp_xp {command} >/dev/full", place, PYTHONUNBUFFERED=unbuffered)
+        message = "mlp_xp: error: standard output: No space left on device\n"
+        assert (done.returncode, done.stderr) == (2, message)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_of_both_streams_that_goes_away(unbuffered, place):
+    done = shell(
+        "($mlp_xp predict run t.csv 2>&1; echo status $? >&3) 3>&2 | true", place,
+        PYTHONUNBUFFERED=unbuffered,
+    )  # fmt: skip
+    assert done.stderr == "status 141\n"
     for command in ("predict run t.csv", "evaluate run"):
         done = shell(f"$mlp_xp {command} 2>/dev/full", place)
         assert done.returncode == 0

@@ -9,10 +9,12 @@ from typing import Any
 import mlp_xp
 
 # The package of this checkout, from any working directory. Warnings are errors, as they are within
-# pytest; an empty PYTHONWARNINGS leaves them as users have them.
+# pytest; an empty PYTHONWARNINGS leaves them as users have them. An empty PYTHONUNBUFFERED leaves
+# output to Python's buffers, whatever the machine has.
 ENVIRONMENT = {
     "PYTHONWARNINGS": "error",
     **os.environ,
+    "PYTHONUNBUFFERED": "",
     "PYTHONPATH": str(Path(mlp_xp.__file__).parent.parent),
 }
 

@@ -4,11 +4,22 @@ import signal
 import threading
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mlp_xp import Callback, Config, Dataset, InputError, Trainer, train
+from mlp_xp import (
+    Callback,
+    Config,
+    Dataset,
+    InputError,
+    Network,
+    Trainer,
+    evaluate,
+    predict,
+    train,
+)
 from mlp_xp.devices import CPU
 from mlp_xp.nn.optimizers import OPTIMIZERS, SGD
 from mlp_xp.training import load_checkpoint, save_checkpoint
@@ -136,6 +147,49 @@ def test_training_in_another_thread(data, config):
     whole.fit()
     assert trainer.finished
     assert weights(trainer) == weights(whole)
+
+
+class Strict(CPU):
+    """A device that works only while it is the current one, as a GPU beside another does."""
+
+    current: CPU | None = None
+
+    def use(self) -> None:
+        Strict.current = self
+
+    def to_device(self, array):
+        assert Strict.current is self
+        return super().to_device(array)
+
+
+@pytest.mark.parametrize("event", ["on_chunk", "on_epoch"])
+def test_a_callback_may_use_another_device(event, data, config, monkeypatch):
+    monkeypatch.setattr("mlp_xp.training.setup.CHUNK_ROWS", 100)
+    ours, others = Strict(), Strict()
+    others.use()
+    teacher = Network.initialize(others, (6, 3))
+
+    def use_another(trainer: Trainer) -> None:
+        others.use()
+        evaluate(trainer.network, data.train)
+        predict(teacher, data.train.X)
+
+    callback = Callback()
+    setattr(callback, event, use_another)
+    trainer = Trainer(data, replace(config, validation=0.2), ours)
+    step = trainer.train_step.__class__.__call__
+
+    class Step:
+        keeps_blas_threads = False
+
+        def __call__(self, *arguments):
+            assert Strict.current is ours
+            return step(inner, *arguments)
+
+    inner, trainer.train_step = trainer.train_step, Step()
+    others.use()
+    trainer.fit([callback])
+    assert trainer.finished
 
 
 @pytest.mark.parametrize("settings", [{}, {"window": 1}, {"optimizer": "adam"}, {"momentum": 0.9}])

@@ -89,7 +89,7 @@ def test_labels_that_are_all_the_same_name_the_option_for_tables_alone(data):
 
 
 def test_numpys_numbers_are_settings():
-    for lr in (*np.logspace(-3, 0, 4), np.float32(0.5), np.array(0.5)):
+    for lr in (*np.logspace(-3, 0, 4), np.float32(0.5), np.array(0.5), np.longdouble(0.5)):
         config = Config(lr=lr)
         assert config.lr == float(lr)
         assert type(config.lr) is float
@@ -102,6 +102,7 @@ def test_numpys_numbers_are_settings():
         class_weight=(1.0, 2.0),
     )  # fmt: skip
     assert all(type(width) is int for width in config.hidden)
+    assert Config(betas=np.longdouble([0.5, 0.25]), optimizer="adam").betas == (0.5, 0.25)
     for wrong in ({"epochs": np.float64(2.5)}, {"lr": np.nan}, {"epochs": np.bool_(True)},
                   {"lr": np.array([0.1, 0.2])}, {"class_weight": [None, 1.0]},
                   {"dtype": np.float64}):  # fmt: skip

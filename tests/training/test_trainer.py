@@ -253,6 +253,13 @@ def test_settings_go_to_the_components_that_take_them(monkeypatch):
         Config(optimizer="unbuildable")
 
 
+@pytest.mark.parametrize("warmup", [2.0, 1e308])
+def test_a_warmup_may_be_as_long_as_the_run_or_longer(warmup, rng):
+    config = Config(batch_size=20, epochs=2, warmup=warmup, lr=1.0, schedule="constant")
+    rates = Trainer(small_data(rng), config, CPU()).learning_rates(120)
+    assert rates == pytest.approx(np.arange(1, 7) / 12, rel=1e-15)
+
+
 class Ascent(Constant):
     """A user's own, with a mistake."""
 
