@@ -10,6 +10,9 @@ from pathlib import Path
 
 from mlp_xp.errors import InputError
 
+PARTS = f".*.{'[0-9a-f]' * 8}.part"
+"""The names of files that aren't whole yet."""
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file such that, even after a power cut, it holds either all of it or the old content.
@@ -18,7 +21,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises InputError if it can't be written; the old file is then still in place.
     """
     # A name of its own, so that two writers at the same time leave the file of one of them.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # see PARTS
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -33,7 +36,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def remove_temporary(folder: Path) -> None:
     """Remove what writers that were killed have left; no other may be writing there."""
-    for path in folder.glob(".*.part"):
+    for path in folder.glob(PARTS):
         with suppress(OSError):
             path.unlink()
 

@@ -121,6 +121,7 @@ class RunFolder:
             ) from error
         with exclusive(folder.lock):
             folder._check_unused()  # by another process, since
+            remove_temporary(folder.path)
             folder.write_settings(settings)
             yield folder
 

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         with RunFolder(arguments.resume).reopen() as folder:
             settings = options.resumed_settings(arguments, folder.read_settings())
             trainer = _trainer(settings, arguments)
-            _restore(trainer, folder, settings)
+            _restore(trainer, folder, settings, quiet=arguments.quiet)
             return _train(trainer, folder, settings, arguments)
     settings = options.read_settings(arguments)
     trainer = _trainer(settings, arguments)
@@ -77,7 +77,7 @@ def _trainer(settings: RunSettings, arguments: argparse.Namespace) -> Trainer:
     return Trainer(data, settings.config, selected, device_memory=arguments.device_memory)
 
 
-def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings) -> None:
+def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings, *, quiet: bool) -> None:
     """Load the folder's checkpoint, if any, and report what differs from the run before."""
     old = folder.read_settings()
     previous, now = folder.restore(trainer), trainer.network.device.name
@@ -95,7 +95,8 @@ def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings) -> None
         )
     epochs = settings.config.epochs
     begun = trainer.epoch + (trainer.rows == trainer.n_rows)
-    if previous is not None and epochs != old.config.epochs and begun <= epochs:
+    extended = previous is not None and epochs != old.config.epochs
+    if extended and begun <= epochs and not quiet:
         last, rate = trainer.learning_rate, trainer.learning_rates(1)[0]
         tell(
             f"{epochs} epochs in place of {old.config.epochs}: the schedule "

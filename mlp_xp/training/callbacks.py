@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlp_xp.errors import InputError, TrainingWarning
 from mlp_xp.training.checkpoint import save_checkpoint
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ class Callback:
 
 
 class Checkpointer(Callback):
-    """Writes a checkpoint every `seconds` seconds, or every `epochs` epochs, and after the last."""
+    """Writes a checkpoint every `seconds` seconds, or every `epochs` epochs, and after the last.
+
+    Raises InputError if one can't be written; after the last epoch that is a TrainingWarning, since
+    what has been trained is worth more.
+    """
 
     def __init__(self, path: Path, *, seconds: float | None = None, epochs: int | None = None):
         self.path = path
@@ -41,8 +47,12 @@ class Checkpointer(Callback):
 
     def on_epoch(self, trainer: Trainer) -> None:
         """Save if a checkpoint is due."""
-        is_due = self.epochs is not None and len(trainer.history) % self.epochs == 0
-        if is_due or trainer.finished:  # from the last one, a run can be extended
+        if trainer.finished:  # from the last one, a run can be extended
+            try:
+                self.save(trainer)
+            except InputError as error:
+                warnings.warn(f"{error}; the training is finished", TrainingWarning, stacklevel=4)
+        elif self.epochs is not None and len(trainer.history) % self.epochs == 0:
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:

@@ -128,9 +128,8 @@ def _check_names(metadata: dict[str, Any], n_features: int, n_outputs: int, path
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
     """Write all that a bit-for-bit resume needs, for load_checkpoint(). Call it between chunks.
 
-    Once fit() has ended with patience, the weights are the best ones, not the last: to extend such
-    a run, save within it, as Checkpointer does. Raises InputError if an error has left the run's
-    state half changed, or if the file can't be written.
+    Raises InputError if an error has left the run's state half changed, or if the file can't be
+    written.
     """
     trainer.guard.check()
     metadata = {
@@ -179,9 +178,10 @@ def load_checkpoint(trainer: Trainer, path: Path, *, extend: bool = False) -> st
 
 def _state(trainer: Trainer) -> dict[str, Array]:
     """Every array that training changes, by its name in a checkpoint."""
+    best = trainer.early_stopping
     groups = {
-        "network": trainer.network.parameters(),
-        "best": trainer.early_stopping.best_weights,
+        "network": best.last_weights or trainer.network.parameters(),
+        "best": best.best_weights,
     }
     groups |= {f"optimizer.{slot}": arrays for slot, arrays in trainer.optimizer.state.items()}
     return {f"{group}.{i}": a for group, arrays in groups.items() for i, a in enumerate(arrays)}
@@ -209,7 +209,7 @@ def _check_same_run(
 def _restore(trainer: Trainer, arrays: NamedArrays, metadata: Mapping[str, Any]) -> None:
     best = trainer.early_stopping
     best.best_epoch, best.best_loss = metadata["best_epoch"], metadata["best_loss"]
-    best.diverged = False
+    best.diverged, best.last_weights = False, []
     parameters = trainer.network.parameters() if best.best_epoch else []
     best.best_weights = [array.copy() for array in parameters]
     restore_arrays(_state(trainer), arrays, trainer.network.device)

@@ -17,14 +17,16 @@ class EarlyStopping:
     """Remembers the epoch with the lowest validation loss, and its weights.
 
     patience: epochs without a lower loss after which to stop; None: never stop.
-    best_epoch counts from 1, and is 0 before the first. diverged: whether the loss has stopped
-    being finite since, so that training can't go on.
+    best_epoch counts from 1, and is 0 before the first. last_weights: those of the last epoch, once
+    the best ones are restored. diverged: whether the loss has stopped being finite since, so that
+    training can't go on.
     """
 
     def __init__(self, patience: int | None = None):
         self.patience = patience
         self.best_epoch, self.best_loss = 0, math.inf
         self.best_weights: list[Array] = []
+        self.last_weights: list[Array] = []
         self.diverged = False
 
     def observe(self, epoch: int, loss: float, parameters: Sequence[Array]) -> None:
@@ -59,7 +61,8 @@ class EarlyStopping:
 
     def restore(self, parameters: Sequence[Array]) -> None:
         """Copy the best weights, if any, into the parameters; does nothing without a patience."""
-        if self.patience is not None and self.best_weights:
+        if self.patience is not None and self.best_weights and not self.last_weights:
+            self.last_weights = [array.copy() for array in parameters]
             for parameter, best in zip(parameters, self.best_weights, strict=True):
                 parameter[...] = best
 

@@ -69,21 +69,24 @@ def training_environment(*, keeps_blas_threads: bool) -> Iterator[Interrupts]:
 
 
 class StepGuard:
-    """`with guard:` surrounds each change of a run's state; an error there leaves it broken."""
+    """`with guard:` surrounds each change of a run's state; an error there leaves it broken.
+
+    cause: what the error says, or None.
+    """
 
     def __init__(self) -> None:
-        self.broken = False
+        self.cause: str | None = None
 
     def check(self) -> None:
         """Raise InputError if the state is broken: nothing can go on from there."""
-        if self.broken:
+        if self.cause is not None:
             raise InputError(
-                "this training broke off within a step; make a new Trainer, and load_checkpoint() "
-                "if there is one"
+                f"this training broke off within a step ({self.cause}); make a new Trainer, and "
+                "load_checkpoint() if there is one"
             )
 
     def __enter__(self) -> None:
-        self.broken = True
+        pass
 
     def __exit__(
         self,
@@ -91,4 +94,4 @@ class StepGuard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.broken = error is not None
+        self.cause = None if error is None else str(error) or type(error).__name__

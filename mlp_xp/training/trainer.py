@@ -8,6 +8,7 @@ from functools import cache
 from mlp_xp.data import Dataset
 from mlp_xp.data.sampling import train_validation_split
 from mlp_xp.devices import Device, get_device
+from mlp_xp.errors import DivergenceError
 from mlp_xp.nn import OPTIMIZERS, SCHEDULES, Network
 from mlp_xp.nn.rng import stream
 from mlp_xp.nn.schedules import learning_rates
@@ -89,14 +90,16 @@ class Trainer:
         self._stopped = False
         self.network.device.use()
         keeps_threads = self.train_step.keeps_blas_threads
-        with (
-            training_environment(keeps_blas_threads=keeps_threads) as interrupts,
-            self.early_stopping.best_if_diverging(),
-        ):
-            while not (self.finished or self._stopped):
-                self._fit_epoch([*callbacks, interrupts])
-        if self.finished:
-            self.early_stopping.restore(self.network.parameters())
+        try:
+            with (
+                training_environment(keeps_blas_threads=keeps_threads) as interrupts,
+                self.early_stopping.best_if_diverging(),
+            ):
+                while not (self.finished or self._stopped):
+                    self._fit_epoch([*callbacks, interrupts])
+        finally:
+            if self.finished:
+                self.early_stopping.restore(self.network.parameters())
         return TrainingResult(self.network, self.history)
 
     def _fit_epoch(self, callbacks: Sequence[Callback]) -> None:
@@ -141,7 +144,10 @@ class Trainer:
         check_weights(self.network, self.epoch, self.config)
         epoch = Epoch(self.epoch, self.loss, self.seconds, self.n_rows / self.seconds)
         if self.validation is not None:
-            result = evaluate(self.network, self.validation)
+            try:
+                result = evaluate(self.network, self.validation)
+            except DivergenceError as error:
+                raise DivergenceError(f"validation after epoch {self.epoch}: {error}") from error
             epoch = epoch._replace(validation_loss=result.loss, validation_accuracy=result.accuracy)
             self.early_stopping.observe(self.epoch, result.loss, self.network.parameters())
             self.schedule.observe(result.loss)

@@ -387,8 +387,10 @@ def test_a_finished_run_can_be_extended(schedule, place):
     assert [record["epoch"] for record in records(place / short, "epoch")] == [1, 2, 3, 4, 5]
     assert len(records(place / short, "train")) == 1
     assert json.loads((place / short / "config.json").read_text())["epochs"] == 5
+    _, err = finish(start("--resume", short, "--epochs", "6", "--quiet", folder=place))
+    assert err == ""
     _, err = finish(start("--resume", short, "--epochs", "4", folder=place), status=2)
-    assert "5 epochs are begun; --epochs must be at least that" in err
+    assert "6 epochs are begun; --epochs must be at least that" in err
 
 
 def test_extended_to_where_it_was_stopped(place):

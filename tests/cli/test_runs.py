@@ -13,6 +13,7 @@ import pytest
 from mlp_xp import Config, Dataset, DeviceError, InputError, Trainer, load_model
 from mlp_xp.data import DataSource
 from mlp_xp.devices import CPU
+from mlp_xp.errors import TrainingWarning
 from mlp_xp.runs import MetricsLogger, RunFolder, RunSettings, read_settings
 from mlp_xp.training import Checkpointer
 
@@ -170,11 +171,27 @@ def test_what_a_kill_leaves_is_cleared(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_settings(SETTINGS)
     (tmp_path / ".checkpoint.safetensors.0123abcd.part").write_bytes(b"half")
-    (tmp_path / "notes.part").write_text("of the user")
+    for name in ("notes.part", ".notes.part"):
+        (tmp_path / name).write_text("of the user")
+    left = [".lock", ".notes.part", "config.json", "notes.part"]
     with folder.reopen():
-        assert sorted(path.name for path in tmp_path.iterdir()) == [
-            ".lock", "config.json", "notes.part"
-        ]  # fmt: skip
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+    folder.config.rename(tmp_path / ".config.json.4567cdef.part")  # killed before it was whole
+    with RunFolder.create(tmp_path, "data", SETTINGS):
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+def test_a_last_checkpoint_that_cannot_be_written_costs_no_result(folder, trainer):
+    """It is larger than the model, and a full disk may hold the one and not the other."""
+    folder.checkpoint.mkdir()  # which can't be replaced
+    with pytest.warns(TrainingWarning, match="can't be written: .*; the training is finis") as all_:
+        trainer.fit([Checkpointer(folder.checkpoint, epochs=2), MetricsLogger(folder)])
+    assert all_[0].filename == __file__
+    folder.finish(trainer)
+    assert [record["record"] for record in records(folder)] == ["epoch", "epoch", "train"]
+    again = Trainer(trainer.data, CONFIG, CPU())
+    with pytest.raises(InputError, match="can't be written"):
+        again.fit([Checkpointer(folder.checkpoint, epochs=1)])
 
 
 def test_weights_that_are_not_finite_leave_no_model_and_the_old_one_as_it_is(folder, trainer):

@@ -1,5 +1,7 @@
 """The model file: bit for bit, whole or not at all."""
 
+import os
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -32,6 +34,20 @@ def test_safetensors_can_read_it(tmp_path, device: Device):
     save_model(network, tmp_path / "m.safetensors")
     tensors = safetensors.numpy.load_file(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(tensors["layer.0.W"], device.to_host(network.layers[0].W))
+
+
+def test_two_writers_at_once_leave_the_file_of_one_of_them(tmp_path, monkeypatch):
+    sync, target = os.fsync, tmp_path / "target"
+
+    def write_another(file):
+        monkeypatch.setattr("os.fsync", sync)
+        write_atomic(target, b"another")
+        sync(file)
+
+    monkeypatch.setattr("os.fsync", write_another)
+    write_atomic(target, b"one")
+    assert target.read_bytes() == b"one"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

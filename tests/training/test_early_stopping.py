@@ -1,5 +1,6 @@
 """A run whose loss stops being finite keeps the best network that it had."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,51 @@ def test_the_best_network_outlives_a_diverging_run(window, data, tmp_path):
     assert weights(trainer) == best.weights
 
 
+def test_a_warning_that_is_an_error_costs_no_weights(data):
+    trainer, best = Trainer(data, Config(**SETTINGS, patience=8), CPU()), Best()
+    with pytest.raises(TrainingWarning):  # as all warnings are errors in these tests
+        trainer.fit([best])
+    assert trainer.finished
+    assert weights(trainer) == best.weights
+
+
+def test_neither_does_ctrl_c_after_the_last_epoch(data):
+    class CtrlC(Callback):
+        def on_epoch(self, trainer):
+            if trainer.finished:
+                signal.raise_signal(signal.SIGINT)
+
+    settings = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}
+    trainer, best = Trainer(data, Config(**settings, patience=20), CPU()), Best()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit([best, CtrlC()])
+    assert (len(trainer.history), trainer.finished) == (10, True)
+    assert trainer.early_stopping.best_epoch < 10
+    assert weights(trainer) == best.weights
+
+
+def test_a_checkpoint_after_the_end_holds_the_last_weights_too(data, tmp_path):
+    """So that a run may be extended from it to the bits of one that was longer."""
+    settings = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}
+    path = tmp_path / "checkpoint.safetensors"
+    first, second, whole = (
+        Trainer(data, Config(**{**settings, "epochs": epochs}, patience=20), CPU())
+        for epochs in (10, 14, 14)
+    )
+    first.fit()
+    assert first.early_stopping.best_epoch < 10
+    save_checkpoint(first, path)
+    load_checkpoint(second, path, extend=True)
+    assert weights(second) != weights(first)
+    second.fit()
+    whole.fit()
+    assert weights(second) == weights(whole)
+    again = Trainer(data, first.config, CPU())
+    load_checkpoint(again, path)
+    again.fit()
+    assert weights(again) == weights(first)
+
+
 def test_it_outlives_a_validation_that_diverges_first(data):
     """Its rows are larger, so that they overflow where the training rows don't."""
 
@@ -76,7 +122,8 @@ def test_it_outlives_a_validation_that_diverges_first(data):
     config = Config(**{**SETTINGS, "validation": 0.0, "schedule": "constant"}, patience=8)
     validation = Split(np.float32([[5e3] * 6]), np.array([0]))
     trainer, best = Trainer(replace(data, validation=validation), config, CPU()), Best()
-    with pytest.warns(TrainingWarning, match=r"row 0 isn't finite: .*; this is the network of epo"):
+    words = r"^validation after epoch 5: the network's output for row 0 .*; this is the network of"
+    with pytest.warns(TrainingWarning, match=words):
         trainer.fit([best, Large()])
     assert weights(trainer) == best.weights
 

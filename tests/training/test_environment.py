@@ -112,13 +112,21 @@ def test_a_run_that_broke_off_within_a_step_is_refused(action, data, monkeypatch
     trainer = failing_trainer(data, action, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
+    words = r"broke off within a step \(KeyboardInterrupt\); make a new Trainer"
     for go_on in (trainer.fit, lambda: save_checkpoint(trainer, tmp_path / "other")):
-        with pytest.raises(InputError, match="broke off within a step; make a new Trainer"):
+        with pytest.raises(InputError, match=words):
             go_on()
     assert not (tmp_path / "other").exists()
     load_checkpoint(trainer, path)
     trainer.fit()
     assert weights(trainer) == weights(whole)
+
+
+def test_a_run_that_diverged_says_so_again(data):
+    trainer = Trainer(data, Config(lr=1e30), CPU())
+    for words in ("the loss became", r"broke off within a step \(the loss became .* lower --lr"):
+        with pytest.raises(InputError, match=words):
+            trainer.fit()
 
 
 def test_ctrl_c_is_left_to_a_program_that_handles_it(data, config):
@@ -202,3 +210,16 @@ def test_a_diverging_run_ends_in_its_error_alone(settings, data):
             with pytest.raises(InputError, match=r"the loss became (inf|nan) in epoch .*--lr"):
                 train(data, config, CPU())
         assert caught == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_threads_that_share_its_products_are_silent_too(threads, rng, monkeypatch):
+    monkeypatch.setattr("mlp_xp.training.windowed.sgd.blas_threads", lambda: threads)
+    monkeypatch.setattr("mlp_xp.training.windowed.product.WORTH_SHARING", 1)
+    monkeypatch.setattr("mlp_xp.training.windowed.sgd.WORTH_SHARING", 1)
+    X = rng.standard_normal((1024, 20), dtype=np.float32)
+    data = Dataset.from_arrays(X, X[:, :3].argmax(axis=1))
+    config = Config(hidden=(40, 30), epochs=2, lr=1e30, batch_size=256)
+    for _ in range(20):  # the second thread isn't always in time to take its half
+        with pytest.raises(InputError, match="the loss became"):
+            train(data, config, CPU())

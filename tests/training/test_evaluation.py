@@ -8,6 +8,7 @@ from sklearn import metrics
 
 from mlp_xp import Config, Dataset, InputError, Network, Split, Trainer, evaluate, predict
 from mlp_xp.devices import CPU, Device
+from mlp_xp.training.windowed.buffers import Buffers
 
 
 @pytest.fixture
@@ -154,6 +155,12 @@ def test_memory_grows_with_the_classes_not_with_their_square(rng):
     assert peak_memory(trainer.fit) < 60e6
     assert peak_memory(lambda: evaluate(trainer.network, data.train)) < 60e6
     assert evaluate(trainer.network, data.train).confusion is None
+
+
+def test_a_large_batch_needs_no_square_of_its_rows():
+    """The identity of 8,192 rows takes 268 MB."""
+    W = np.ones((4, 5), dtype="float32")
+    assert peak_memory(lambda: Buffers(np, W, [], n_out=2, m=1, B=8192)) < 10e6
 
 
 @pytest.mark.parametrize("settings", [{}, {"window": 1}, {"momentum": 0.9}])
