@@ -6,11 +6,15 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mlp_xp.errors import DivergenceError, TrainingWarning
 from mlp_xp.nn.network import Network
 from mlp_xp.training.config import Config
 from mlp_xp.types import Array
+
+if TYPE_CHECKING:
+    from mlp_xp.training.trainer import Trainer
 
 
 class EarlyStopping:
@@ -42,10 +46,11 @@ class EarlyStopping:
         return self.diverged or epoch - self.best_epoch >= self.patience
 
     @contextmanager
-    def best_if_diverging(self) -> Iterator[None]:
-        """End a training whose loss stops being finite with its best weights, and a warning.
+    def best_at_the_end(self, trainer: Trainer) -> Iterator[None]:
+        """Restore the best weights of a training that ends in the block, however it ends.
 
-        Without best weights, or a patience, the DivergenceError passes.
+        With a patience, a loss that stops being finite is an end too, with a warning: the
+        DivergenceError passes only where there are no best weights yet.
         """
         try:
             yield
@@ -58,8 +63,11 @@ class EarlyStopping:
                 f"is the lowest, {self.best_loss:.4f}"
             )
             warnings.warn(message, TrainingWarning, stacklevel=4)  # the caller of fit()
+        finally:
+            if trainer.finished:
+                self._restore(trainer.network.parameters())
 
-    def restore(self, parameters: Sequence[Array]) -> None:
+    def _restore(self, parameters: Sequence[Array]) -> None:
         """Copy the best weights, if any, into the parameters; does nothing without a patience."""
         if self.patience is not None and self.best_weights and not self.last_weights:
             self.last_weights = [array.copy() for array in parameters]

@@ -99,6 +99,14 @@ def evaluate(network: Network, split: Split) -> Evaluation:
     )
 
 
+def validate(network: Network, split: Split, epoch: int) -> Evaluation:
+    """evaluate() on the rows that validate an epoch, which a DivergenceError names."""
+    try:
+        return evaluate(network, split)
+    except DivergenceError as error:
+        raise DivergenceError(f"validation after epoch {epoch}: {error}") from error
+
+
 def _check_targets(network: Network, y: HostArray) -> None:
     """Raise InputError unless the targets fit the network's objective and outputs."""
     n_outputs, single = network.sizes[-1], network.objective.single_label

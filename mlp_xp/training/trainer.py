@@ -8,7 +8,6 @@ from functools import cache
 from mlp_xp.data import Dataset
 from mlp_xp.data.sampling import train_validation_split
 from mlp_xp.devices import Device, get_device
-from mlp_xp.errors import DivergenceError
 from mlp_xp.nn import OPTIMIZERS, SCHEDULES, Network
 from mlp_xp.nn.rng import stream
 from mlp_xp.nn.schedules import learning_rates
@@ -17,7 +16,7 @@ from mlp_xp.training.callbacks import Callback
 from mlp_xp.training.config import Config
 from mlp_xp.training.early_stopping import EarlyStopping, check_finite, check_weights
 from mlp_xp.training.environment import StepGuard, training_environment
-from mlp_xp.training.evaluation import evaluate
+from mlp_xp.training.evaluation import validate
 from mlp_xp.training.history import Epoch, TrainingResult
 from mlp_xp.types import Chunk
 
@@ -90,16 +89,12 @@ class Trainer:
         self._stopped = False
         self.network.device.use()
         keeps_threads = self.train_step.keeps_blas_threads
-        try:
-            with (
-                training_environment(keeps_blas_threads=keeps_threads) as interrupts,
-                self.early_stopping.best_if_diverging(),
-            ):
-                while not (self.finished or self._stopped):
-                    self._fit_epoch([*callbacks, interrupts])
-        finally:
-            if self.finished:
-                self.early_stopping.restore(self.network.parameters())
+        with (
+            training_environment(keeps_blas_threads=keeps_threads) as interrupts,
+            self.early_stopping.best_at_the_end(self),
+        ):
+            while not (self.finished or self._stopped):
+                self._fit_epoch([*callbacks, interrupts])
         return TrainingResult(self.network, self.history)
 
     def _fit_epoch(self, callbacks: Sequence[Callback]) -> None:
@@ -144,10 +139,7 @@ class Trainer:
         check_weights(self.network, self.epoch, self.config)
         epoch = Epoch(self.epoch, self.loss, self.seconds, self.n_rows / self.seconds)
         if self.validation is not None:
-            try:
-                result = evaluate(self.network, self.validation)
-            except DivergenceError as error:
-                raise DivergenceError(f"validation after epoch {self.epoch}: {error}") from error
+            result = validate(self.network, self.validation, self.epoch)
             epoch = epoch._replace(validation_loss=result.loss, validation_accuracy=result.accuracy)
             self.early_stopping.observe(self.epoch, result.loss, self.network.parameters())
             self.schedule.observe(result.loss)
