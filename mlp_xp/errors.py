@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-JOINERS = "\u00a0\u200c\u200d"
-"""A space that keeps words together, and what joins letters or not: parts of ordinary words."""
+WRITTEN = "\u00a0\u202f\u3000\u200c\u200d"
+"""Spaces, and what joins letters or keeps them apart, which are parts of ordinary names."""
 
 
 def printable(text: str) -> str:
     """The text in one line, with line breaks and a terminal's escapes spelled out."""
-    return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in WRITTEN else repr(c)[1:-1] for c in text)
 
 
 class InputError(ValueError):

@@ -18,7 +18,7 @@ import numpy as np
 from mlp_xp import __version__
 from mlp_xp.data import DataSource
 from mlp_xp.devices import device_errors
-from mlp_xp.errors import DeviceError, InputError
+from mlp_xp.errors import DeviceError, DivergenceError, InputError
 from mlp_xp.files import exclusive, remove_temporary, write_atomic
 from mlp_xp.training import (
     Callback,
@@ -190,8 +190,8 @@ class RunFolder:
         try:
             with device_errors():
                 result = evaluate(trainer.network, split)
-        except DeviceError as error:
-            raise DeviceError(f"{error}. The model is saved: {self.model}") from error
+        except (DeviceError, DivergenceError) as error:
+            raise type(error)(f"{name} data: {error}. The model is saved: {self.model}") from error
         if not math.isfinite(result.loss):
             raise InputError(
                 f"the loss on the {name} data is {result.loss} after the last step: "

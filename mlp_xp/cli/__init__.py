@@ -72,14 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _prepare_streams()
     try:
-        status = _run(sys.argv[1:] if arguments is None else arguments)
+        try:
+            status = _run(sys.argv[1:] if arguments is None else arguments)
+        except InputError as error:
+            tell(f"error: {error}")
+            status = error.status
+        except KeyboardInterrupt:
+            tell("interrupted")
+            status = 130
         sys.stdout.flush()
-    except InputError as error:
-        tell(f"error: {error}")
-        return error.status
-    except KeyboardInterrupt:
-        tell("interrupted")
-        return 130
     except BrokenPipeError:
         # The reader has gone away, as in `| head`; there is nobody to report it to.
         _discard(sys.stdout)

@@ -118,8 +118,10 @@ def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> Ru
     changed = _changed(settings.to_dict(), given)
     if "validation" in given and changed.config.validation != settings.config.validation:
         raise InputError("--resume takes a --validation only for a validation set that has moved")
-    check_present(changed.source.data, "--data")
-    check_present(changed.source.validation_data, "--validation")
+    if "data" not in given:
+        check_present(changed.source.data, "--data")
+    if "validation" not in given:
+        check_present(changed.source.validation_data, "--validation")
     return changed
 
 

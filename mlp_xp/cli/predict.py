@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlp_xp.cli import add_help, device
 from mlp_xp.cli.options import argument_type, parse_path
-from mlp_xp.errors import printable
+from mlp_xp.errors import InputError, printable
 
 if TYPE_CHECKING:
     from mlp_xp.nn import Network
@@ -43,7 +43,10 @@ def run(arguments: argparse.Namespace) -> None:
         X = read_rows(path, network.sizes[0], arguments.label, network.feature_names)
         name = printable(str(path))
         for start, block in blocks(X):
-            predictions = predict(network, block)
+            try:
+                predictions = predict(network, block, first_row=start)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
             if not announced:
                 device.announce(selected)
                 announced = True

@@ -87,7 +87,8 @@ def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings, *, quie
                 f"{folder.path}: has no checkpoint yet, so nothing says whether the data is the "
                 f"same; start a new run, with --config {folder.config}"
             )
-        tell(f"{folder.path} has no checkpoint yet, so it starts from the beginning")
+        if not quiet:
+            tell(f"{folder.path} has no checkpoint yet, so it starts from the beginning")
     elif previous != now:
         tell(
             f"warning: this run was on {previous} and continues on {now}: "

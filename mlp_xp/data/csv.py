@@ -132,7 +132,10 @@ def _fields(file: TextIO, path: Path) -> Iterator[list[str]]:
             try:
                 yield next(csv.reader([line], delimiter=delimiter, strict=True), [])
             except csv.Error as error:
-                raise InputError(f"{path}: line {number}: {error}; check its quotes") from error
+                why = f"{error}; fix it"
+                if "end of data" in why:
+                    why = "a quote isn't closed; close it, as no value goes on in the next line"
+                raise InputError(f"{path}: line {number}: {why}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -193,9 +193,9 @@ class Dataset:
     def fingerprint(self) -> str:
         """128 bits of BLAKE2b, in hex, over every value, shape and dtype, and the names of columns.
 
-        The same arrays have the same fingerprint whatever file they come from and whatever the
-        data set's name; a single different bit changes it. Reads all of the data, a few megabytes
-        at a time.
+        The same arrays and names have the same fingerprint whatever file they come from and
+        whatever the data set's name; a single different bit changes it. Reads all of the data, a
+        few megabytes at a time.
         """
         digest = hashlib.blake2b(digest_size=16)
         for split in (self.train, self.test, self.validation):
@@ -215,7 +215,7 @@ class Dataset:
 def _names(names: Any, what: str, where: str) -> tuple[str, ...] | None:
     """Names as a tuple, or None if there are none."""
     try:
-        if not isinstance(names, str | Set):  # a set has no order
+        if not isinstance(names, str | set | frozenset):  # a set has no order
             return tuple(map(str, () if names is None else names)) or None
     except TypeError:
         pass

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlp_xp.data.checks import check_finite
 from mlp_xp.data.dataset import Dataset
+from mlp_xp.data.memory import blocks
 from mlp_xp.data.split import Split
 from mlp_xp.errors import InputError
 from mlp_xp.nn.inputs import scale_inputs
@@ -99,7 +100,6 @@ def mean_and_std(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]
         # From the first row, so that an input that never changes is exactly 0 here.
         for start in range(0, len(split), CHUNK_ROWS):
             X, _, _ = split.take(start, start + CHUNK_ROWS)
-            check_finite(X, "the training data", start)
             yield scale_inputs(np, X, "float64") - first
 
     first = scale_inputs(np, split.take(0, 1)[0], "float64")[0]
@@ -114,6 +114,8 @@ def mean_and_std(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]
         std = np.sqrt(squares / len(split)) * unit
         too_far = np.flatnonzero(~np.isfinite(first + offset + std))
     if len(too_far):
+        for start, block in blocks(split.X):
+            check_finite(block, "the training data", start)
         raise InputError(
             f"input {too_far[0]} can't be standardized: its values are too far apart for float64"
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MODEL = "model.safetensors"
 """The model's file name in a run's folder."""
-FORMAT = 2  # of the files; other versions are refused
+FORMATS = {"model": 1, "checkpoint": 2}  # other versions are refused
 
 NamedArrays = dict[str, HostArray]
 
@@ -241,7 +241,7 @@ def restore_arrays(
 
 def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, Any], kind: str) -> None:
     # One entry: safetensors writes several in no fixed order, and equal runs make equal files.
-    header = {"mlp_xp": json.dumps({"format": f"{kind} {FORMAT}", **metadata})}
+    header = {"mlp_xp": json.dumps({"format": f"{kind} {FORMATS[kind]}", **metadata})}
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write_atomic(path, safetensors.numpy.save(contiguous, header))
 
@@ -256,6 +256,6 @@ def _read(path: Path, kind: str) -> tuple[NamedArrays, dict[str, Any]]:
         raise InputError(f"{path}: {error.strerror or 'no such file'}") from error
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a {kind} file, or a damaged one ({error})") from error
-    if not isinstance(metadata, dict) or metadata.get("format") != f"{kind} {FORMAT}":
+    if not isinstance(metadata, dict) or metadata.get("format") != f"{kind} {FORMATS[kind]}":
         raise InputError(f"{path}: a safetensors file, but not a {kind} of this version")
     return arrays, metadata

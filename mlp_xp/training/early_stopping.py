@@ -49,9 +49,15 @@ class EarlyStopping:
     def best_at_the_end(self, trainer: Trainer) -> Iterator[None]:
         """Restore the best weights of a training that ends in the block, however it ends.
 
+        A training that goes on from there, as with more epochs, does so from its last weights.
+
         With a patience, a loss that stops being finite is an end too, with a warning: the
         DivergenceError passes only where there are no best weights yet.
         """
+        parameters = trainer.network.parameters()
+        if self.last_weights and not trainer.finished:
+            _copy(self.last_weights, parameters)
+            self.last_weights = []
         try:
             yield
         except DivergenceError as error:
@@ -64,15 +70,15 @@ class EarlyStopping:
             )
             warnings.warn(message, TrainingWarning, stacklevel=4)  # the caller of fit()
         finally:
-            if trainer.finished:
-                self._restore(trainer.network.parameters())
+            if trainer.finished and self.patience is not None and self.best_weights:
+                trainer.network.device.use()  # a callback that raised may have used another
+                self.last_weights = self.last_weights or [array.copy() for array in parameters]
+                _copy(self.best_weights, parameters)
 
-    def _restore(self, parameters: Sequence[Array]) -> None:
-        """Copy the best weights, if any, into the parameters; does nothing without a patience."""
-        if self.patience is not None and self.best_weights and not self.last_weights:
-            self.last_weights = [array.copy() for array in parameters]
-            for parameter, best in zip(parameters, self.best_weights, strict=True):
-                parameter[...] = best
+
+def _copy(weights: Sequence[Array], parameters: Sequence[Array]) -> None:
+    for array, parameter in zip(weights, parameters, strict=True):
+        parameter[...] = array
 
 
 def check_finite(loss_sum: float, epoch: int, rows: int, n_steps: int, config: Config) -> None:

@@ -71,22 +71,20 @@ def training_environment(*, keeps_blas_threads: bool) -> Iterator[Interrupts]:
 class StepGuard:
     """`with guard:` surrounds each change of a run's state; an error there leaves it broken.
 
-    cause: what the error says, or None.
+    problem: why the state isn't whole, or None if it is.
     """
 
     def __init__(self) -> None:
-        self.cause: str | None = None
+        self.problem: str | None = None
 
     def check(self) -> None:
-        """Raise InputError if the state is broken: nothing can go on from there."""
-        if self.cause is not None:
-            raise InputError(
-                f"this training broke off within a step ({self.cause}); make a new Trainer, and "
-                "load_checkpoint() if there is one"
-            )
+        """Raise InputError unless the state is whole: nothing can go on from there."""
+        if self.problem is not None:
+            raise InputError(self.problem)
 
     def __enter__(self) -> None:
-        pass
+        # For a signal's handler, or another thread, that saves the run in the meantime.
+        self.problem = "a step of this training is under way; save it between steps, in a callback"
 
     def __exit__(
         self,
@@ -94,4 +92,10 @@ class StepGuard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.cause = None if error is None else str(error) or type(error).__name__
+        self.problem = None
+        if error is not None:
+            why = str(error) or type(error).__name__
+            self.problem = (
+                f"an error has left this training half changed ({why}); make a new Trainer, and "
+                "load_checkpoint() if there is one"
+            )

@@ -33,12 +33,14 @@ class Evaluation:
 
 
 @np.errstate(all="ignore")  # what overflows is refused, with its row
-def predict(network: Network, X: ArrayLike) -> NDArray[np.floating]:
+def predict(network: Network, X: ArrayLike, *, first_row: int = 0) -> NDArray[np.floating]:
     """The network's prediction for each row of X (N, ...), on the host: (N, K).
 
     Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. X: as
-    Dataset.from_arrays() takes it. Raises InputError for no rows, rows of the wrong length, values
-    that aren't numbers, NaN and infinity, and where the network's outputs aren't finite.
+    Dataset.from_arrays() takes it. first_row: the number of X's first row in messages.
+
+    Raises InputError for no rows, rows of the wrong length, values that aren't numbers, NaN and
+    infinity, and where the network's outputs aren't finite.
     """
     rows = as_array(X, "the data")
     if rows.ndim < 2:
@@ -52,12 +54,13 @@ def predict(network: Network, X: ArrayLike) -> NDArray[np.floating]:
     buffer = _buffer(network)
     predictions = [
         network.objective.predict(
-            network.xp, _logits(network, rows[start : start + BATCH_ROWS], start, buffer)
+            network.xp,
+            _logits(network, rows[start : start + BATCH_ROWS], first_row + start, buffer),
         )
         for start in range(0, len(rows), BATCH_ROWS)
     ]
     outputs = np.concatenate([network.device.to_host(prediction) for prediction in predictions])
-    _check_outputs(outputs, 0)
+    _check_outputs(outputs, first_row)
     return outputs
 
 

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from mlp_xp.errors import InputError
@@ -19,7 +20,7 @@ def plain(value: Any) -> Any:
     # Without naming NumPy, which would import it for a help page.
     if hasattr(value, "tolist") and not isinstance(value, type):
         value = value.tolist()
-        if hasattr(value, "tolist"):  # a long double, which Python has no other number for
+        if isinstance(value, Real) and not isinstance(value, int | float):  # a long double
             return float(value)
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]

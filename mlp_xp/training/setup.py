@@ -44,12 +44,13 @@ def check_validation(validation: Split | None, config: Config, schedule: Schedul
             raise InputError(f"{name} needs a validation set: give --validation 0.1 or a file")
 
 
-def settings_for(network: Network | None, config: Config) -> Config:
-    """The settings, with those that a network which is given has decided already.
+def settings_for(network: Network | None, config: Config | None) -> Config:
+    """The settings, by default Config(), with those that a given network has decided already.
 
     Raises InputError for one that is neither the default nor what the network is, and for anything
     but a Config.
     """
+    config = Config() if config is None else config
     if not isinstance(config, Config):
         raise InputError(
             f"the settings are of type {type(config).__name__}; give a Config, such as "

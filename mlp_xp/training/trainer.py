@@ -37,7 +37,7 @@ class Trainer:
         device_memory: int | None = None,
     ):
         setup.check_data(data)
-        config = self.config = setup.settings_for(network, config or Config())
+        config = self.config = setup.settings_for(network, config)
         device = device or (network.device if network else get_device())
         device.use()
         self.data, self.fingerprint = data, cache(data.fingerprint)  # a pass over all of the data

@@ -369,18 +369,18 @@ csv_case("csv_with_row_numbers", r"column 1 has no name.*index=False", ",a,label
 csv_case("csv_in_latin_1", "not UTF-8 text", "größe,label\n1,0\n2,1\n".encode("latin-1"))
 csv_case("csv_in_latin_1_below", "not UTF-8 text|not a number", HEAD.encode() + b"1,\xe4,0\n")
 csv_case("csv_in_utf_16", "not UTF-8 text", (HEAD + "1,2,0\n").encode("utf-16"))
-csv_case("csv_open_quote", "line 2: unexpected end of data; check its", HEAD + '1,"2,0\n3,4,1\n')
+csv_case("csv_open_quote", "line 2: a quote isn't closed; close it", HEAD + '1,"2,0\n3,4,1\n')
 csv_case(
     "csv_label_with_an_open_quote",
-    "line 3: unexpected end of data; check its quotes",
+    "line 3: a quote isn't closed; close it",
     HEAD + '1,2,cat\n3,4,"dog\n5,6,cat\n7,8,dog\n',
 )
 csv_case(
     "csv_label_over_two_lines",
-    "line 3: unexpected end of data; check its quotes",
+    "line 3: a quote isn't closed; close it",
     HEAD + '1,2,cat\n3,4,"dog\nor cat"\n7,8,dog\n',
 )
-csv_case("csv_open_quote_in_header", "line \\d.*unexpected end of data", 'a,"b,label\n1,2,0\n')
+csv_case("csv_open_quote_in_header", "line 1: a quote isn't closed", 'a,"b,label\n1,2,0\n')
 csv_case("csv_label_is_a_fraction", "holds 0.5, a number, not a class; name the label",
          HEAD + "1,2,0.5\n3,4,1\n")  # fmt: skip
 csv_case(

@@ -355,6 +355,11 @@ def test_data_that_has_gone_can_be_named(place):
     assert err == f"mlp_xp: error: {left} --data\n"
     done = run_python("evaluate", "left", folder=place)
     assert (done.returncode, done.stderr) == (2, err)
+    typo = ("--data", "typo.npz", "--validation", "moved.npz")
+    _, err = finish(start(*resume, *typo, folder=place), status=2)
+    assert (
+        err == "mlp_xp: error: typo.npz: no such file or folder; give mnist, or the path of one\n"
+    )
     _, err = finish(start(*resume, "--data", "moved.npz", folder=place), status=2)
     assert err == f"mlp_xp: error: {left} --validation\n"
     finish(start(*resume, "--data", "moved.npz", "--validation", "moved.npz", folder=place))

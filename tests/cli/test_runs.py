@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlp_xp import Config, Dataset, DeviceError, InputError, Trainer, load_model
+from mlp_xp import Config, Dataset, DeviceError, InputError, Split, Trainer, load_model
 from mlp_xp.data import DataSource
 from mlp_xp.devices import CPU
 from mlp_xp.errors import TrainingWarning
@@ -133,6 +133,16 @@ def test_a_run_that_is_killed_while_it_is_evaluated_still_gets_its_result(
     folder.restore(again)
     folder.finish(again)
     assert records(folder)[-1]["record"] == "train"
+
+
+def test_a_test_set_that_overflows_is_named_and_the_model_is_saved(folder, trainer):
+    test = Split(np.float32([[1, 2], [3e38, 3e38]]), np.array([0, 1]))
+    trainer = Trainer(replace(trainer.data, test=test), CONFIG, CPU())
+    trainer.fit()
+    trainer.network.layers[0].W[...] = 9
+    with pytest.raises(InputError, match=r"^test data: the .* row 1 isn't finite: .* is saved: "):
+        folder.finish(trainer)
+    assert folder.model.exists()
 
 
 def test_the_model_is_saved_before_it_is_evaluated(folder, trainer, monkeypatch):

@@ -103,7 +103,7 @@ def fail(cause: str) -> NoReturn:
     raise DeviceUnavailable(cause, "rename it")
 
 
-@pytest.mark.parametrize("name", ["خانه\u200cها", "👩\u200d🔬", "10\u00a0km"])
+@pytest.mark.parametrize("name", ["خانه\u200cها", "👩\u200d🔬", "10\u00a0km", "山田\u3000花子"])
 def test_words_are_printed_as_they_are_written(name):
     assert printable(name) == name
 
@@ -166,6 +166,7 @@ def test_standard_error_on_a_full_disk_costs_no_result(place):
             rest = rest.replace("full-error", f"full-error-{unbuffered}")
             done = shell(f"$mlp_xp {rest} 2>/dev/full", place, PYTHONUNBUFFERED=unbuffered)
             assert done.returncode == status, rest
+            assert (done.stdout != "") == (status == 0), rest
         assert (place / f"full-error-{unbuffered}" / "model.safetensors").exists()
 
 
@@ -186,10 +187,18 @@ def test_a_reader_of_both_streams_that_goes_away(unbuffered, place):
         PYTHONUNBUFFERED=unbuffered,
     )  # fmt: skip
     assert done.stderr == "status 141\n"
-    for command in ("predict run t.csv", "evaluate run"):
-        done = shell(f"$mlp_xp {command} 2>/dev/full", place)
-        assert done.returncode == 0
-        assert done.stdout
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_error_after_output_that_cannot_be_written(unbuffered, place):
+    command = "predict run t.csv missing.csv --device cpu"
+    done = shell(f"($mlp_xp {command}; echo status $? >&2) | true", place,
+                 PYTHONUNBUFFERED=unbuffered)  # fmt: skip
+    assert done.stderr.endswith("status 141\n")
+    if Path("/dev/full").exists():
+        done = shell(f"$mlp_xp {command} >/dev/full", place, PYTHONUNBUFFERED=unbuffered)
+        assert done.returncode == 2
+        assert done.stderr.endswith("mlp_xp: error: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize(("ignored", "status"), [(False, 129), (True, 143)])

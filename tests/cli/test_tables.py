@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlp_xp import load_model, save_model
 from mlp_xp.cli import main
 
 COLUMNS = ("width", "kind", "length")
@@ -67,6 +68,19 @@ def test_a_column_that_is_missing_is_named(place, capsys):
         assert main(command) == 2
         err = capsys.readouterr().err
         assert "short.csv: lacks width, which the model learned from" in err
+
+
+def test_a_row_that_overflows_is_named_by_its_file_and_number(place, capsys, monkeypatch):
+    monkeypatch.setattr("mlp_xp.data.memory.BLOCK_BYTES", 64)
+    rows = np.ones((50, 2), dtype="float32")
+    np.save("fine.npy", rows)
+    rows[43] = 3e38, -3e38
+    np.save("large.npy", rows)
+    network = load_model("run")
+    network.layers[0].W *= 9
+    save_model(network, "m.safetensors")
+    assert main(["predict", "m.safetensors", "fine.npy", "large.npy", "--device", "cpu"]) == 2
+    assert "error: large.npy: the network's output for row 43 isn't" in capsys.readouterr().err
 
 
 def test_a_model_file_is_evaluated_on_the_data_of_its_run_or_on_none(place, capsys):

@@ -216,7 +216,7 @@ def test_labels_of_any_type_of_number(kind: str) -> None:
 
 def test_names_of_any_kind_of_list() -> None:
     names = ["a", "b", "c"]
-    for kind in (tuple(names), np.array(names), iter(names)):
+    for kind in (tuple(names), np.array(names), iter(names), dict.fromkeys(names).keys()):
         data = Dataset.from_arrays(np.eye(3), np.arange(3), output_names=kind)
         assert data.output_names == ("a", "b", "c")
     for nothing in (None, [], np.array([])):

@@ -10,7 +10,7 @@ from mlp_xp import Callback, Config, Dataset, InputError, Split, Trainer, evalua
 from mlp_xp.devices import CPU
 from mlp_xp.errors import TrainingWarning
 from mlp_xp.nn.schedules import SCHEDULES, Constant
-from mlp_xp.training import load_checkpoint, save_checkpoint
+from mlp_xp.training import Checkpointer, load_checkpoint, save_checkpoint
 
 
 class Explosion(Constant):
@@ -87,6 +87,41 @@ def test_neither_does_ctrl_c_after_the_last_epoch(data):
     assert (len(trainer.history), trainer.finished) == (10, True)
     assert trainer.early_stopping.best_epoch < 10
     assert weights(trainer) == best.weights
+
+
+def test_neither_does_an_error_while_the_weights_are_restored(data, monkeypatch):
+    config = Config(**{**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}, patience=20)
+    trainer, best = Trainer(data, config, CPU()), Best()
+    with monkeypatch.context() as patch:
+        patch.setattr("mlp_xp.training.early_stopping._copy", interrupted_copy)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit([best])
+    trainer.fit()
+    assert weights(trainer) == best.weights
+
+
+def interrupted_copy(weights, parameters):
+    parameters[0][...] = weights[0]
+    raise KeyboardInterrupt
+
+
+def test_a_training_that_goes_on_does_so_from_its_last_weights(data, tmp_path):
+    """Whose checkpoints then hold the current ones."""
+    settings = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}
+    short, long = (Config(**{**settings, "epochs": n}, patience=20) for n in (10, 14))
+    trainer, whole = Trainer(data, short, CPU()), Trainer(data, long, CPU())
+    trainer.fit()
+    trainer.config = long
+    trainer.fit([Checkpointer(tmp_path / "checkpoint", epochs=1)])
+    whole.fit()
+    assert weights(trainer) == weights(whole)
+    again = Trainer(data, long, CPU())
+    load_checkpoint(again, tmp_path / "checkpoint")
+    assert weights(again) == last_weights(whole)
+
+
+def last_weights(trainer: Trainer) -> bytes:
+    return b"".join(array.tobytes() for array in trainer.early_stopping.last_weights)
 
 
 def test_a_checkpoint_after_the_end_holds_the_last_weights_too(data, tmp_path):

@@ -112,7 +112,7 @@ def test_a_run_that_broke_off_within_a_step_is_refused(action, data, monkeypatch
     trainer = failing_trainer(data, action, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
-    words = r"broke off within a step \(KeyboardInterrupt\); make a new Trainer"
+    words = r"half changed \(KeyboardInterrupt\); make a new Trainer"
     for go_on in (trainer.fit, lambda: save_checkpoint(trainer, tmp_path / "other")):
         with pytest.raises(InputError, match=words):
             go_on()
@@ -122,9 +122,24 @@ def test_a_run_that_broke_off_within_a_step_is_refused(action, data, monkeypatch
     assert weights(trainer) == weights(whole)
 
 
+def test_a_run_is_not_saved_within_a_step(data, monkeypatch, tmp_path):
+    """As by a signal's handler: a checkpoint would be torn."""
+    refused = []
+
+    def save() -> None:
+        with pytest.raises(InputError, match="a step of this training is under way; save it betw"):
+            save_checkpoint(trainer, tmp_path / "checkpoint")
+        refused.append(trainer.rows)
+
+    trainer = failing_trainer(data, save, monkeypatch)
+    trainer.fit()
+    assert len(refused) == 1
+    save_checkpoint(trainer, tmp_path / "checkpoint")
+
+
 def test_a_run_that_diverged_says_so_again(data):
     trainer = Trainer(data, Config(lr=1e30), CPU())
-    for words in ("the loss became", r"broke off within a step \(the loss became .* lower --lr"):
+    for words in ("the loss became", r"half changed \(the loss became .* lower --lr"):
         with pytest.raises(InputError, match=words):
             trainer.fit()
 

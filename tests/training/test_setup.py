@@ -75,8 +75,9 @@ def test_anything_but_a_dataset_is_refused(data):
 
 
 def test_anything_but_a_config_is_refused(data):
-    with pytest.raises(InputError, match=r"are of type dict; give a Config, such as Config\("):
-        train(data, {"epochs": 3})
+    for settings in ({"epochs": 3}, {}):
+        with pytest.raises(InputError, match=r"are of type dict; give a Config, such as Config\("):
+            train(data, settings)
 
 
 def test_labels_that_are_all_the_same_name_the_option_for_tables_alone(data):
@@ -105,7 +106,7 @@ def test_numpys_numbers_are_settings():
     assert Config(betas=np.longdouble([0.5, 0.25]), optimizer="adam").betas == (0.5, 0.25)
     for wrong in ({"epochs": np.float64(2.5)}, {"lr": np.nan}, {"epochs": np.bool_(True)},
                   {"lr": np.array([0.1, 0.2])}, {"class_weight": [None, 1.0]},
-                  {"dtype": np.float64}):  # fmt: skip
+                  {"dtype": np.float64}, {"lr": np.clongdouble(0.5 + 3j)}):  # fmt: skip
         with pytest.raises(InputError, match=next(iter(wrong))):
             Config(**wrong)
 
