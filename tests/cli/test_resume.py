@@ -65,7 +65,11 @@ class StopAfter(Callback):
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_resume_from_any_moment_gives_the_same_bits(settings, device: Device, data, tmp_path):
+def test_resume_from_any_moment_gives_the_same_bits(
+    settings, device: Device, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mlp_xp.training.setup.CHUNK_ROWS", 256)
+    data = replace(data, train=data.train.subset(np.arange(300)))
     config = Config.from_dict({"hidden": (8,), "epochs": 2, "batch_size": 64, **settings})
     whole = Trainer(data, config, device)
     whole.fit()

@@ -160,7 +160,7 @@ def test_standard_error_on_a_full_disk_costs_no_result(place):
     command = "train --data t.csv --out full-error --epochs 2 --lr 0.01"
     for unbuffered in ("", "1"):
         for rest, status in (
-            (command, 0), ("predict run t.csv", 0), ("evaluate run", 0), ("doctor", 0),
+            (command, 0), ("predict run t.csv", 0), ("evaluate run", 0),
             ("train --data nowhere", 2), ("train --no-such-option", 2),
         ):  # fmt: skip
             rest = rest.replace("full-error", f"full-error-{unbuffered}")
