@@ -66,9 +66,10 @@ def test_the_best_network_outlives_a_diverging_run(window, data, tmp_path):
     assert weights(trainer) == best.weights
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_warning_that_is_an_error_costs_no_weights(data):
     trainer, best = Trainer(data, Config(**SETTINGS, patience=8), CPU()), Best()
-    with pytest.raises(TrainingWarning):  # as all warnings are errors in these tests
+    with pytest.raises(TrainingWarning):
         trainer.fit([best])
     assert trainer.finished
     assert weights(trainer) == best.weights
