@@ -149,7 +149,8 @@ def _one_line_warnings() -> Iterator[None]:
         if category is not TrainingWarning:
             others(message, category, *place, **rest)
             return
-        with tqdm.external_write_mode(file=sys.stderr):
+        # The bar, like the terminal it was drawn on, may be gone.
+        with suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
             tell(f"warning: {message}")
 
     with warnings.catch_warnings():

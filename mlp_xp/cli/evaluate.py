@@ -61,9 +61,8 @@ def _load(arguments: argparse.Namespace, network: Network) -> Dataset:
         folder = RunFolder(path if path.is_dir() else path.parent)
         if not folder.config.exists():
             raise InputError(f"{path}: belongs to no run, so give the data with --data")
-        source = folder.read_settings().source
-        check_present(source.data, "--data")
-        data = source.data
+        data = folder.read_settings().source.data
+        check_present(data, "--data")
     return load_data(data, label=arguments.label, objective=network.objective_name, like=network)
 
 

@@ -128,8 +128,8 @@ def _check_names(metadata: dict[str, Any], n_features: int, n_outputs: int, path
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
     """Write all that a bit-for-bit resume needs, for load_checkpoint(). Call it between chunks.
 
-    Raises InputError if an error has left the run's state half changed, or if the file can't be
-    written.
+    Raises InputError within a step, if an error has left the run's state half changed, or if the
+    file can't be written.
     """
     trainer.guard.check()
     metadata = {

@@ -28,6 +28,9 @@ def data(rng) -> Dataset:
 
 SETTINGS = {"hidden": (5,), "epochs": 10, "lr": 0.1, "schedule": "explosion", "validation": 0.2}
 
+WORSENING = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5, "patience": 20}
+"""The best of its epochs isn't the last."""
+
 
 @pytest.fixture(autouse=True)
 def _explosion(monkeypatch):
@@ -81,8 +84,7 @@ def test_neither_does_ctrl_c_after_the_last_epoch(data):
             if trainer.finished:
                 signal.raise_signal(signal.SIGINT)
 
-    settings = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}
-    trainer, best = Trainer(data, Config(**settings, patience=20), CPU()), Best()
+    trainer, best = Trainer(data, Config(**WORSENING), CPU()), Best()
     with pytest.raises(KeyboardInterrupt):
         trainer.fit([best, CtrlC()])
     assert (len(trainer.history), trainer.finished) == (10, True)
@@ -91,7 +93,7 @@ def test_neither_does_ctrl_c_after_the_last_epoch(data):
 
 
 def test_neither_does_an_error_while_the_weights_are_restored(data, monkeypatch):
-    config = Config(**{**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}, patience=20)
+    config = Config(**WORSENING)
     trainer, best = Trainer(data, config, CPU()), Best()
     with monkeypatch.context() as patch:
         patch.setattr("mlp_xp.training.early_stopping._copy", interrupted_copy)
@@ -108,8 +110,7 @@ def interrupted_copy(weights, parameters):
 
 def test_a_training_that_goes_on_does_so_from_its_last_weights(data, tmp_path):
     """Whose checkpoints then hold the current ones."""
-    settings = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}
-    short, long = (Config(**{**settings, "epochs": n}, patience=20) for n in (10, 14))
+    short, long = (Config(**{**WORSENING, "epochs": n}) for n in (10, 14))
     trainer, whole = Trainer(data, short, CPU()), Trainer(data, long, CPU())
     trainer.fit()
     trainer.config = long
@@ -127,11 +128,9 @@ def last_weights(trainer: Trainer) -> bytes:
 
 def test_a_checkpoint_after_the_end_holds_the_last_weights_too(data, tmp_path):
     """So that a run may be extended from it to the bits of one that was longer."""
-    settings = {**SETTINGS, "schedule": "constant", "lr": 1.0, "momentum": 0.5}
     path = tmp_path / "checkpoint.safetensors"
     first, second, whole = (
-        Trainer(data, Config(**{**settings, "epochs": epochs}, patience=20), CPU())
-        for epochs in (10, 14, 14)
+        Trainer(data, Config(**{**WORSENING, "epochs": epochs}), CPU()) for epochs in (10, 14, 14)
     )
     first.fit()
     assert first.early_stopping.best_epoch < 10

@@ -200,16 +200,13 @@ def test_a_callback_may_use_another_device(event, data, config, monkeypatch):
     callback = Callback()
     setattr(callback, event, use_another)
     trainer = Trainer(data, replace(config, validation=0.2), ours)
-    step = trainer.train_step.__class__.__call__
+    fit_chunk = trainer._fit_chunk
 
-    class Step:
-        keeps_blas_threads = False
+    def on_ours(chunk) -> None:
+        assert Strict.current is ours
+        fit_chunk(chunk)
 
-        def __call__(self, *arguments):
-            assert Strict.current is ours
-            return step(inner, *arguments)
-
-    inner, trainer.train_step = trainer.train_step, Step()
+    monkeypatch.setattr(trainer, "_fit_chunk", on_ours)
     others.use()
     trainer.fit([callback])
     assert trainer.finished
