@@ -15,9 +15,12 @@ def run() -> int:
     from mlp_xp.cli import main
 
     try:
-        return main()
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return main()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:  # after main() had handled its own, or before the line above
+        return 130
 
 
 if __name__ == "__main__":

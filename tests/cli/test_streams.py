@@ -139,12 +139,18 @@ def test_ctrl_c_while_the_program_is_imported_is_no_traceback(place):
     """Before its first line, Python itself prints one; from then on the program answers."""
     # As users have warnings, which don't show what an interrupted import leaves open.
     environment = {**ENVIRONMENT, "PYTHONWARNINGS": ""}
-    script = (
-        "import os, runpy, signal, sys, threading\n"
-        "threading.Timer(float(sys.argv.pop(1)), os.kill, [os.getpid(), signal.SIGINT]).start()\n"
-        "sys.argv[0] = 'mlp_xp'; runpy.run_module('mlp_xp', run_name='__main__')"
-    )
-    for delay in np.linspace(0.02, 0.3, 12):
+    script = """
+import os, runpy, signal, sys, threading
+change, delay = signal.signal, float(sys.argv.pop(1))
+def start(number, action):
+    before = change(number, action)
+    if action is signal.SIG_DFL:  # the program's first step
+        threading.Timer(delay, os.kill, [os.getpid(), signal.SIGINT]).start()
+    return before
+signal.signal = start
+runpy.run_module("mlp_xp", run_name="__main__")
+"""
+    for delay in np.linspace(0, 0.3, 12):
         done = subprocess.run(
             [sys.executable, "-c", script, str(delay), "predict", "run", "t.csv"],
             cwd=place, env=environment, capture_output=True, text=True, check=False,
@@ -152,6 +158,24 @@ def test_ctrl_c_while_the_program_is_imported_is_no_traceback(place):
         assert done.returncode in (0, 130, -signal.SIGINT)
         lines = [line for line in done.stderr.splitlines() if not line.startswith("device ")]
         assert lines in ([], ["mlp_xp: interrupted"])
+
+
+def test_ctrl_c_when_the_command_has_ended_is_no_traceback(place):
+    script = """
+import os, runpy, signal, sys, mlp_xp.cli
+main = mlp_xp.cli.main
+def interrupted():
+    main()
+    os.kill(os.getpid(), signal.SIGINT)
+mlp_xp.cli.main = interrupted
+runpy.run_module("mlp_xp", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "predict", "run", "t.csv", "--device", "cpu"],
+        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "")
+    assert done.stdout
 
 
 def test_standard_error_on_a_full_disk_costs_no_result(place):
