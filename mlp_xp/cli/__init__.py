@@ -129,6 +129,8 @@ def _run(arguments: Sequence[str]) -> int:
 
     import numpy as np
 
+    # All that the commands use: Python now and then drops a Ctrl-C that comes during an import.
+    import mlp_xp.runs  # noqa: F401
     from mlp_xp.devices import device_errors
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # set by __main__.py
