@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from mlp_xp.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PARTS = f".*.{'[0-9a-f]' * 8}.part"
 """The names of files that aren't whole yet."""
@@ -17,20 +22,55 @@ PARTS = f".*.{'[0-9a-f]' * 8}.part"
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file such that, even after a power cut, it holds either all of it or the old content.
 
-    The bytes go to a temporary file beside it, and on to the disk, before that file takes the name.
     Raises InputError if it can't be written; the old file is then still in place.
+    """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write in the block, which takes the name `path` at its end, and only then.
+
+    The bytes go to a temporary file beside it, and on to the disk, before that file takes the name.
+    If the block raises anything, Ctrl-C too, that file is removed, and the old one stays. Raises
+    InputError if it can't be written, from its own write() too; other errors of the block pass.
     """
     # A name of its own, so that two writers at the same time leave the file of one of them.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # see PARTS
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
+        with _one_line_errors(path):
+            raw = _RawFile(temporary, path)
+        with raw, io.BufferedWriter(raw) as file:
+            yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
+            with _one_line_errors(path):
+                os.fsync(raw.fileno())
+        with _one_line_errors(path):
+            temporary.replace(path)
+    except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        raise
+
+
+class _RawFile(io.FileIO):
+    """A new file whose writes raise InputErrors, which name the path that it is for."""
+
+    def __init__(self, temporary: Path, path: Path):
+        super().__init__(temporary, "xb")
+        self._path = path
+
+    def write(self, content: ReadableBuffer) -> int:
+        with _one_line_errors(self._path):
+            return super().write(content)
+
+
+@contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
         raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
 
 

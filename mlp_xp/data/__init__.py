@@ -1,6 +1,6 @@
 """Data: files and arrays become checked data sets, whose rows go to the device chunk by chunk."""
 
-from mlp_xp.data.dataset import Dataset, Names
+from mlp_xp.data.dataset import Dataset
 from mlp_xp.data.loader import DataLoader
 from mlp_xp.data.rows import read_rows
 from mlp_xp.data.source import MNIST, DataSource, load_data
@@ -11,7 +11,6 @@ __all__ = [
     "DataLoader",
     "DataSource",
     "Dataset",
-    "Names",
     "Split",
     "load_data",
     "read_rows",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,6 +50,8 @@ def check_rows(X: HostArray, where: str) -> HostArray:
 
 def as_numbers(X: HostArray, where: str) -> HostArray:
     """X (N, ...) as check_rows() returns it, whether finite or not."""
+    if X.dtype.kind == "O":
+        X = unpacked(X, where)
     if X.dtype.kind not in "iufb":
         raise InputError(f"{where} is of type {X.dtype}; convert it to numbers")
     exact = X.dtype.itemsize <= 2 or (X.dtype.kind == "f" and X.dtype.itemsize == 4)
@@ -60,6 +63,18 @@ def as_numbers(X: HostArray, where: str) -> HostArray:
     if X.ndim > 2:
         X = X.reshape(len(X), -1)  # no copy, now that it is contiguous
     return X
+
+
+def unpacked(array: HostArray, where: str) -> HostArray:
+    """An array of Python's objects as float64, or itself if they aren't all numbers."""
+    if not all(isinstance(value, int | float | np.number | np.bool_) for value in array.flat):
+        return array
+    if any(isinstance(value, np.complexfloating) for value in array.flat):
+        return array
+    try:
+        return array.astype(np.float64)
+    except OverflowError as error:
+        raise InputError(f"{where}: {error}; give smaller numbers") from error
 
 
 def check_finite(X: HostArray, where: str, first_row: int = 0) -> None:
@@ -82,6 +97,12 @@ def as_array(values: ArrayLike, where: str) -> HostArray:
         return values
     if hasattr(values, "filled"):  # only masked arrays have it; naming numpy.ma would load it
         raise InputError(f"{where} is a masked array, whose mask would be lost; fill it in")
+    if hasattr(values, "toarray"):
+        raise InputError(f"{where} is a sparse array; give its toarray()")
+    if str(getattr(values, "type", "")).startswith("dictionary<"):
+        # Of Arrow, whose nulls NumPy would read as some other value.
+        encoded: Any = values
+        values = encoded.cast(encoded.type.value_type)
     try:
         return np.asarray(values)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -101,9 +102,11 @@ class ClassCodes:
             trained = ", ".join(name[:40] for name in names[:8]) + (", ..." if names[8:] else "")
         unknown = [name for name, key in zip(self.names, keys, strict=True) if key not in known]
         if unknown:
+            near = difflib.get_close_matches(min(unknown), names or (), 1, 0.6)
+            hint = f"did you mean {near[0][:40]!r}?" if near else "leave its rows out"
             raise InputError(
                 f"{where} holds the class {min(unknown)[:40]!r}, which is not in training "
-                f"({trained}); leave its rows out"
+                f"({trained}); {hint}"
             )
         return np.array([known[key] for key in keys], dtype=np.int64)
 

@@ -5,49 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import InitVar, dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlp_xp.data.checks import (
-    MAX_CLASSES,
-    as_array,
-    check_pair,
-    check_targets,
-    find_objective,
-)
+from mlp_xp.data.arrays import check_width, read_arrays, rows_of, split_label
+from mlp_xp.data.checks import MAX_CLASSES, check_pair, check_targets, find_objective
 from mlp_xp.data.memory import blocks
+from mlp_xp.data.raw import RawData, names_of
 from mlp_xp.data.split import Split
 from mlp_xp.errors import InputError
 from mlp_xp.nn.losses import Objective
-from mlp_xp.types import HostArray
-
-
-@runtime_checkable
-class Names(Protocol):
-    """What a data set, or a network trained on it, calls its columns and outputs.
-
-    feature_names: the columns of features, in order; None if they have no names. output_names: the
-    classes, or the columns of y. label: the column of classes; None if there is none.
-    """
-
-    @property
-    def feature_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
-    @property
-    def output_names(self) -> tuple[str, ...] | None: ...  # noqa: D102
-    @property
-    def label(self) -> str | None: ...  # noqa: D102
-
-
-class RawData(NamedTuple):
-    """The arrays of a file before any check, (X, y) for training and testing, and its Names."""
-
-    train: tuple[HostArray, HostArray]
-    test: tuple[HostArray, HostArray] | None
-    output_names: tuple[str, ...] | None = None
-    feature_names: tuple[str, ...] | None = None
-    label: str | None = None
+from mlp_xp.schema import Column, Picture, Schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +27,9 @@ class Dataset:
     n_outputs is the number of outputs that a network for this data has: of classes, or of columns
     of y. objective is a key of OBJECTIVES. output_names are the names of the outputs, if the
     data has any. feature_names are the columns of X, and label is the column of classes, both in a
-    table; None where there is none.
+    table; None where there is none. columns: the table's own columns, which have become X.
+    picture: the size of a row, where rows are pictures. notes: lines that tell what was done to
+    the data.
 
     Raises InputError unless all of this fits together; `where` is how messages start, by default
     the name. The values of X aren't read here, see Split. A list of names becomes a tuple.
@@ -72,6 +44,9 @@ class Dataset:
     validation: Split | None = None
     feature_names: tuple[str, ...] | None = None
     label: str | None = None
+    columns: tuple[Column, ...] | None = None
+    picture: Picture | None = None
+    notes: tuple[str, ...] = ()
     where: InitVar[str | None] = None
 
     def __post_init__(self, where: str | None) -> None:
@@ -94,9 +69,9 @@ class Dataset:
         if not isinstance(self.label, str | None):
             raise InputError(f"{where}: label is {self.label!r}; give the name of a column")
         outputs = "classes" if objective.single_label else "columns of targets"
-        names = _names(self.output_names, "output_names", where)
+        names = names_of(self.output_names, "output_names", where)
         _check_count(names, self.n_outputs, outputs, where)
-        features = _names(self.feature_names, "feature_names", where)
+        features = names_of(self.feature_names, "feature_names", where)
         _check_count(features, self.n_features, "features", where)
         object.__setattr__(self, "n_outputs", int(self.n_outputs))
         object.__setattr__(self, "output_names", names)
@@ -134,51 +109,97 @@ class Dataset:
     @classmethod
     def from_arrays(
         cls,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: Any,
+        y: Any,
         *,
         weights: ArrayLike | None = None,
-        test: tuple[ArrayLike, ArrayLike] | None = None,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
-        objective: str = "multiclass",
+        test: tuple[Any, Any] | None = None,
+        validation: tuple[Any, Any] | None = None,
+        objective: str | None = None,
         output_names: Iterable[str] | None = None,
         feature_names: Iterable[str] | None = None,
         label: str | None = None,
         name: str = "data",
         where: str | None = None,
     ) -> Dataset:
-        """A data set from arrays, or from anything that numpy.asarray() takes, checked.
+        """A data set from what people have: arrays, lists, or tables of pandas, polars or Arrow.
 
         X (N, ...) numbers: each row is flattened, so (N, 28, 28) becomes (N, 784). uint8, float32
         and float64 stay as they are, without a copy; other types become float32 where that loses
-        nothing, else float64.
-        y: for multiclass (N,) whole numbers, the classes from 0 on; for multilabel (N, K) or (N,),
-        0 or 1; for regression (N, K) or (N,), finite numbers.
+        nothing, else float64. A table's columns become inputs as those of a file do: categories
+        one-hot, missing numbers the median with an indicator, dates days.
+        y: for multiclass (N,) or (N, 1) whole numbers or texts, or one-hot (N, K); for multilabel
+        (N, K), 0 or 1; for regression (N, K) or (N,), finite numbers. Whole numbers that count the
+        classes from 0 are those; others become names.
         weights (N,): the weight of each training row in the loss, 0 or more.
-        test, validation: pairs (X, y) of the same kind.
-        output_names: a name for each output. Without them, a multiclass data set has as many
-        classes as its largest training label + 1.
-        feature_names: a name for each value in a row. label: the name of y, for classes.
+        test, validation: pairs (X, y) of the same kind; tables are matched by name.
+        objective: a key of OBJECTIVES; None to recognize it by y, see recognize_targets().
+        output_names: a name for each output. feature_names: a name for each value in a row of an
+        array. label: the name of y, for classes.
         where: how error messages start, by default the name.
 
         Raises InputError for shapes that disagree, empty arrays, NaN, infinity, values that aren't
         numbers, and targets that the objective can't learn.
         """
         where = name if where is None else where
-        resolved = find_objective(objective)
-        names = _names(output_names, "output_names", where)
-        pair = check_pair(X, y, where, "training", resolved)
-        given = None if weights is None else as_array(weights, f"{where}: weights")
-        train = Split(*pair, given, where=where)
-        if resolved.single_label:
-            n_outputs = max(int(train.y.max()) + 1, len(names or ()))
+        raw = read_arrays(
+            X, y, weights, {"test": test, "validation": validation}, objective,
+            Schema(
+                None, names_of(feature_names, "feature_names", where),
+                names_of(output_names, "output_names", where), label,
+            ),
+            where,
+        )  # fmt: skip
+        return cls.from_raw(raw, name, where)
+
+    @classmethod
+    def like(
+        cls, schema: Schema, X: Any, y: Any, objective: str, *, new_classes: bool = False
+    ) -> Dataset:
+        """A data set of X and y, as from_arrays() takes them, that fits a model's schema.
+
+        new_classes: whether the labels may be other classes, where the schema names none.
+        """
+        where = "data"
+        X, y, _ = split_label(X, y, schema.label, where)
+        X = rows_of(X, schema, where)
+        check_width(X, schema, where)
+        names = Schema(None, schema.feature_names, schema.output_names, schema.label)
+        return cls.from_raw(
+            read_arrays(
+                X, y, None, {}, objective, names, where, new=new_classes, numbered=new_classes
+            ),
+            where,
+            where,
+        )
+
+    @classmethod
+    def from_raw(cls, raw: RawData, name: str, where: str) -> Dataset:
+        """A data set of arrays that a source has given, checked; see from_arrays()."""
+        objective, schema = find_objective(raw.objective), raw.schema
+        splits = {}
+        for which in ("train", "test", "validation"):
+            arrays = getattr(raw, which)
+            if arrays is not None:
+                X, y, weights = arrays
+                spelled = "training" if which == "train" else which
+                pair = check_pair(X, y, where, spelled, objective)
+                splits[which] = Split(*pair, weights, where=where)
+        train = splits["train"]
+        if objective.single_label:
+            n_outputs = max(int(train.y.max()) + 1, len(schema.output_names or ()))
         else:
             n_outputs = train.y.shape[1]
         return cls(
-            name, train, _other_split(test, "test", where, resolved), n_outputs, objective, names,
-            _other_split(validation, "validation", where, resolved),
-            _names(feature_names, "feature_names", where), label, where,
+            name, train, splits.get("test"), n_outputs, raw.objective, schema.output_names,
+            splits.get("validation"), schema.feature_names, schema.label, schema.columns,
+            schema.picture, raw.notes, where,
         )  # fmt: skip
+
+    @property
+    def schema(self) -> Schema:
+        """What the inputs and outputs are called, and made of."""
+        return Schema(self.columns, self.feature_names, self.output_names, self.label, self.picture)
 
     @property
     def n_features(self) -> int:
@@ -197,7 +218,7 @@ class Dataset:
         whatever the data set's name; a single different bit changes it. Reads all of the data, a
         few megabytes at a time.
         """
-        digest = hashlib.blake2b(digest_size=16)
+        digest, seen = hashlib.blake2b(digest_size=16), set()
         for split in (self.train, self.test, self.validation):
             arrays = [] if split is None else [split.X, split.y, split.weights]
             if split is not None and split.rows is not None:
@@ -205,21 +226,12 @@ class Dataset:
             digest.update(repr([array is not None and array.shape for array in arrays]).encode())
             for array in (array for array in arrays if array is not None):
                 digest.update(array.dtype.str.encode())
-                for _, block in blocks(array):
-                    digest.update(np.ascontiguousarray(block).data)
-        names = self.feature_names, self.output_names, self.label
-        digest.update(repr((self.objective, self.n_outputs, names)).encode())
+                if id(array) not in seen:
+                    seen.add(id(arrays[0]))  # X, which rows that are held out share
+                    for _, block in blocks(array):
+                        digest.update(np.ascontiguousarray(block).data)
+        digest.update(repr((self.objective, self.n_outputs, self.schema)).encode())
         return digest.hexdigest()
-
-
-def _names(names: Any, what: str, where: str) -> tuple[str, ...] | None:
-    """Names as a tuple, or None if there are none."""
-    try:
-        if not isinstance(names, str | set | frozenset):  # a set has no order
-            return tuple(map(str, () if names is None else names)) or None
-    except TypeError:
-        pass
-    raise InputError(f"{where}: {what} is {names!r}; it must be a list of names")
 
 
 def _check_count(names: tuple[str, ...] | None, count: int, what: str, where: str) -> None:
@@ -229,13 +241,3 @@ def _check_count(names: tuple[str, ...] | None, count: int, what: str, where: st
     if names and len(set(names)) != count:
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{where}: two {what} are named {twice!r}; give each its own name")
-
-
-def _other_split(pair: Any, which: str, where: str, objective: Objective) -> Split | None:
-    """The test or validation split, if there is one."""
-    if pair is None:
-        return None
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise InputError(f"{where}: the {which} set must be a pair (X, y)")
-    X, y = pair
-    return Split(*check_pair(X, y, where, which, objective), where=where)

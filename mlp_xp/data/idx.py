@@ -13,30 +13,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_xp.data.dataset import RawData
 from mlp_xp.data.memory import DEFLATE_LIMIT, read_bytes
+from mlp_xp.data.raw import RawSplit
 from mlp_xp.errors import InputError
 
 UNSIGNED_BYTE = 0x08
 """The type of the elements, which is the third byte of the magic number."""
 
 
-def load(folder: Path) -> RawData:
+def load(folder: Path) -> tuple[RawSplit, RawSplit | None]:
     """The arrays of a folder with four files like MNIST's; see load_data()."""
     train = (_find(folder, "train", "images", 3), _find(folder, "train", "labels", 1))
     test = (_find(folder, "(t10k|test)", "images", 3), _find(folder, "(t10k|test)", "labels", 1))
     if train[0] is None or train[1] is None:
         raise InputError(
-            f"{folder}: not a data set; it needs train-images-idx3-ubyte and "
-            "train-labels-idx1-ubyte (or .gz), or X.npy and y.npy, or train.csv"
+            f"{folder}: not a data set; it needs a folder of pictures for each class, or "
+            "train.csv, or X.npy and y.npy, or train-images-idx3-ubyte and train-labels-idx1-ubyte"
         )
     if (test[0] is None) != (test[1] is None):
         raise InputError(
             f"{folder}: one of test images and test labels is missing; add it or remove the other"
         )
-    return RawData(
-        (read(train[0]), read(train[1])),
-        (read(test[0]), read(test[1])) if test[0] and test[1] else None,
+    return (
+        (read(train[0]), read(train[1]), None),
+        (read(test[0]), read(test[1]), None) if test[0] and test[1] else None,
     )
 
 

@@ -13,25 +13,25 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from mlp_xp.data.dataset import RawData
 from mlp_xp.data.memory import DEFLATE_LIMIT, advise, read_bytes
+from mlp_xp.data.raw import RawSplit
 from mlp_xp.errors import InputError
 from mlp_xp.types import HostArray
 
 
-def load(path: Path) -> RawData:
+def load(path: Path) -> tuple[RawSplit, RawSplit | None]:
     """The arrays of an .npz file; see load_data()."""
-    return _raw_data(read(path, lambda names: _layout(names, str(path))))
+    return _splits(read(path, lambda names: _layout(names, str(path))))
 
 
-def load_folder(folder: Path) -> RawData:
+def load_folder(folder: Path) -> tuple[RawSplit, RawSplit | None]:
     """The arrays of a folder of .npy files, mapped: rows are read from the disk when needed."""
     files: dict[str, Path] = {}
     for path in sorted(folder.glob("*.npy")):
         if files.setdefault(path.stem.lower(), path) != path:
             raise InputError(f"{folder}: {files[path.stem.lower()].name} and {path.name} differ "
                              "only in case; remove one")  # fmt: skip
-    return _raw_data({name: map_array(files[name]) for name in _layout(files, str(folder))})
+    return _splits({name: map_array(files[name]) for name in _layout(files, str(folder))})
 
 
 def _layout(names: Iterable[str], where: str) -> list[str]:
@@ -48,9 +48,10 @@ def _layout(names: Iterable[str], where: str) -> list[str]:
     )
 
 
-def _raw_data(arrays: Mapping[str, HostArray]) -> RawData:
+def _splits(arrays: Mapping[str, HostArray]) -> tuple[RawSplit, RawSplit | None]:
     in_order = list(arrays.values())
-    return RawData((in_order[0], in_order[1]), (in_order[2], in_order[3]) if in_order[2:] else None)
+    test = (in_order[2], in_order[3], None) if in_order[2:] else None
+    return (in_order[0], in_order[1], None), test
 
 
 def listed(names: Iterable[str]) -> str:

@@ -4,58 +4,80 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_xp.data import npz, table
+from mlp_xp.data import npz, pictures, table
 from mlp_xp.data.checks import check_path, check_rows
+from mlp_xp.data.memory import blocks
+from mlp_xp.data.pictures.folders import SUFFIXES as PICTURES
+from mlp_xp.data.roles import Roles
 from mlp_xp.errors import InputError
+from mlp_xp.schema import Picture, Schema
 from mlp_xp.types import HostArray
+
+Rows: TypeAlias = "tuple[list[str] | None, HostArray]"
+"""The ids of some rows, or None, and their inputs (B, n)."""
 
 
 def read_rows(
     path: str | Path,
     n_inputs: int,
-    label: str | None = None,
-    feature_names: Sequence[str] | None = None,
-) -> HostArray:
-    """The rows of one file, (N, n_inputs) uint8, float32 or float64, checked.
+    schema: Schema | None = None,
+    roles: Roles | None = None,
+    id_column: str | None = None,
+) -> Iterator[Rows]:
+    """The rows of one file, block by block: (B, n_inputs) uint8, float32 or float64, checked.
 
-    An .npy file, which is mapped; an .npz file with one array, or one called x or x_test; a .csv,
-    .tsv or .parquet table; or a .png picture, see read_png(). An array that holds a single row may
-    have any shape. feature_names: the columns of a table that make up a row, in order. Without
-    them, a row is all columns but those that `label` names, with commas between them.
+    An .npy file, which is mapped; an .npz file with one array, or one called x or x_test; a table,
+    or `-` for one on standard input; or a picture, see read_png(). An array that holds a single row
+    may have any shape. schema, roles, id_column: see read_features().
 
     Raises InputError, with the file and the remedy, if it can't be read, if its rows aren't of
     n_inputs values, and for NaN and infinity.
     """
-    path = check_path(path)
-    is_table = table.named_so(path)
-    if label is not None and not is_table:
-        raise InputError(f"{path}: has no named columns, so the label {label!r} names nothing")
+    path, schema, roles = check_path(path), schema or Schema(), roles or Roles()
     try:
-        X = _read(path, n_inputs, label, feature_names)
+        if table.named_so(path):
+            n_rows = 0
+            for ids, X in table.read_features(path, schema, roles, id_column):
+                n_rows += len(X)
+                yield ids, _checked(X, n_inputs, path, "; leave a column out with --label")
+            if not n_rows:
+                raise InputError(f"{path}: has columns but no rows; add some")
+            return
+        for option, name in (("--label", roles.label), ("--id", id_column)):
+            if name is not None:
+                raise InputError(
+                    f"{path}: has no named columns, so {option} {name!r} names nothing"
+                )
+        X = _read(path, n_inputs, schema.picture)
+        if X.ndim > 0 and X.size == n_inputs and X.shape[0] != 1:
+            X = X[np.newaxis]  # a single row
+        X = _checked(X, n_inputs, path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    if not is_table and X.ndim > 0 and X.size == n_inputs and X.shape[0] != 1:
-        X = X[np.newaxis]  # a single row
+    for _, block in blocks(X):
+        yield None, block
+
+
+def _checked(X: HostArray, n_inputs: int, path: Path, remedy: str = "") -> HostArray:
+    """The rows in X (N, ...), (N, n_inputs)."""
     if X.ndim < 2 or math.prod(X.shape[1:]) != n_inputs or not len(X):
-        remedy = "; leave a column of labels out with --label" if is_table else ""
         raise InputError(
             f"{path}: shape {X.shape}; the model needs rows of {n_inputs} values{remedy}"
         )
     return check_rows(X, f"{path}: its data")
 
 
-def _read(
-    path: Path, n_inputs: int, label: str | None, feature_names: Sequence[str] | None
-) -> HostArray:
+def _read(path: Path, n_inputs: int, picture: Picture | None) -> HostArray:
     suffix = path.suffix.lower()
-    if table.named_so(path):
-        return table.read_features(path, label, feature_names)
+    if suffix in PICTURES and picture is not None:
+        return pictures.read([path], picture)
     if suffix == ".png":
         return read_png(path, n_inputs)
     if suffix == ".npy":
@@ -63,7 +85,10 @@ def _read(
     if suffix == ".npz":
         (X,) = npz.read(path, lambda names: _rows_array(names, path)).values()
         return X
-    raise InputError(f"{path}: predict reads .npy, .npz, .csv, .tsv, .parquet and .png files")
+    raise InputError(
+        f"{path}: predict reads .npy, .npz, tables (.csv, .tsv, .parquet, .arrow, .feather) and "
+        "pictures, not folders"
+    )
 
 
 def _rows_array(names: set[str], path: Path) -> list[str]:
@@ -83,7 +108,9 @@ def read_png(path: Path, n_inputs: int) -> NDArray[np.uint8]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError(f"{path}: reading PNG needs Pillow: pip install 'mlp_xp[png]'") from error
+        raise InputError(
+            f"{path}: reading PNG needs Pillow: pip install 'mlp_xp[pictures]'"
+        ) from error
     side = math.isqrt(n_inputs)
     if side * side != n_inputs:
         raise InputError(f"{path}: the model's {n_inputs} inputs don't form a square picture")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,60 @@ from mlp_xp.types import HostArray
 
 CHUNK_ROWS = 4096
 """Rows that mean_and_std() reads at a time, so that the data can be larger than memory."""
+CHUNK_VALUES = 1 << 22
+"""Values that it reads at a time at most: 32 MB in float64."""
+
+
+FEW_ROWS = 20
+"""Of fewer rows, a share is too small to test on."""
+
+
+LEAST_PIXELS = 64
+"""The smallest picture, 8 x 8: rows of fewer bytes are more likely a table's."""
+
+
+def is_square(n_features: int) -> bool:
+    """Whether a row may hold one or three values for each pixel of a square picture."""
+    pixels = [n_features // parts for parts in (1, 3) if n_features % parts == 0]
+    return any(n >= LEAST_PIXELS and math.isqrt(n) ** 2 == n for n in pixels)
+
+
+def hold_out(data: Dataset, share: float, seed: int) -> Dataset:
+    """The data set with a share of its training rows, drawn by `seed`, as its test set.
+
+    Of each class the same share is held out, rounded so that round(share * N) rows are in all, and
+    never the only row of a class. A data set that has a test set stays as it is, and so does one of
+    fewer than FEW_ROWS rows; a note says what was done.
+    """
+    n_rows = len(data.train)
+    if data.test is not None or not share:
+        return data
+    if n_rows < FEW_ROWS:
+        note = f"fewer than {FEW_ROWS} rows, so none is held out, and nothing tests the result"
+        return replace(data, notes=(*data.notes, note))
+    shuffled, most = stream(seed, "test").permutation(n_rows), n_rows - 1
+    y = data.train.y[data.train.index()]
+    if y.ndim == 1:
+        # In an order that takes turns between the classes, each by its share.
+        order = np.argsort(y[shuffled], kind="stable")
+        shuffled = shuffled[order]
+        counts = np.bincount(y)
+        rank = np.concatenate([np.arange(count) for count in counts])
+        # The last of each class is never drawn.
+        position = (rank + 0.5) / counts[y[shuffled]] + (rank == counts[y[shuffled]] - 1)
+        # Ties by the drawn order, so that it doesn't matter how the classes are numbered.
+        shuffled = shuffled[np.lexsort((order, position))]
+        most = n_rows - len(np.unique(y))
+    count = min(max(1, round(share * n_rows)), most)
+    if not count:
+        note = "each class has one row, so none is held out, and nothing tests the result"
+        return replace(data, notes=(*data.notes, note))
+    test, train = np.sort(shuffled[:count]), np.sort(shuffled[count:])
+    note = f"{count:,} of {n_rows:,} rows are held out to test the result (--test {share:g})"
+    return replace(
+        data, train=data.train.subset(train), test=data.train.subset(test),
+        notes=(*data.notes, note),
+    )  # fmt: skip
 
 
 def train_validation_split(data: Dataset, share: float, seed: int) -> tuple[Split, Split | None]:
@@ -86,23 +141,53 @@ def _class_weights(
     return weights
 
 
-def mean_and_std(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def chunks(split: Split) -> Iterator[HostArray]:
+    """The rows of a split, X, some at a time."""
+    rows = max(1, min(CHUNK_ROWS, CHUNK_VALUES // split.X.shape[1]))
+    for start in range(0, len(split), rows):
+        yield split.take(start, start + rows)[0]
+
+
+def value_range(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The least and the largest value of each input over the split's rows, (n,) each.
+
+    Bytes aren't read: they are 0 to 255.
+    """
+    n_features = split.X.shape[1]
+    if split.X.dtype == np.uint8:
+        return np.zeros(n_features), np.full(n_features, 255.0)
+    low, high = np.full(n_features, math.inf), np.full(n_features, -math.inf)
+    for X in chunks(split):
+        np.minimum(low, X.min(axis=0), out=low)
+        np.maximum(high, X.max(axis=0), out=high)
+    return low, high
+
+
+def shares(y: HostArray, n_outputs: int, *, single_label: bool) -> NDArray[np.float64]:
+    """What is said without looking at a row, (K,): the share of each class, or the mean of y."""
+    if single_label:
+        return np.asarray(np.bincount(y, minlength=n_outputs) / len(y))
+    return np.asarray(y.mean(axis=0, dtype=np.float64))
+
+
+def mean_and_std(
+    split: Split, divisor: float | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each input over the split's rows, (n,) each.
 
         mean = (1/M) sum_i X[i],   std = sqrt((1/M) sum_i (X[i] - mean)^2)
 
-    Bytes are scaled first, as in training. An input that never changes has the deviation 1, so
-    that standardizing makes it 0. Raises InputError for NaN and infinity, and if the difference of
-    two values is infinite.
+    Inputs are divided by the divisor first, as in training. An input that never changes has the
+    deviation 1, so that standardizing makes it 0. Raises InputError for NaN and infinity, and if
+    the difference of two values is infinite.
     """
 
     def distances() -> Iterator[NDArray[np.float64]]:
         # From the first row, so that an input that never changes is exactly 0 here.
-        for start in range(0, len(split), CHUNK_ROWS):
-            X, _, _ = split.take(start, start + CHUNK_ROWS)
-            yield scale_inputs(np, X, "float64") - first
+        for X in chunks(split):
+            yield scale_inputs(np, X, "float64", divisor) - first
 
-    first = scale_inputs(np, split.take(0, 1)[0], "float64")[0]
+    first = scale_inputs(np, split.take(0, 1)[0], "float64", divisor)[0]
     offset, largest = np.zeros(len(first)), np.zeros(len(first))
     with np.errstate(over="ignore", invalid="ignore"):
         for distance in distances():

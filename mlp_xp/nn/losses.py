@@ -49,6 +49,8 @@ class Objective(ABC):
 
     single_label: ClassVar[bool] = False
     """True: y is (N,), the class of each row, from 0. False: y is (N, K), a column per output."""
+    scales_targets: ClassVar[bool] = False
+    """Whether standardized targets can stand for y; each class has to say so itself."""
     valid_targets: ClassVar[str] = "finite numbers"
     """What is_valid() accepts, for error messages."""
 
@@ -68,8 +70,8 @@ class Objective(ABC):
         """The classes or labels that logits (B, K) predict, in the shape of y; None for numbers."""
         return None
 
-    def predicted_outputs(self, prediction: HostArray) -> list[int] | None:
-        """The outputs that one row (K,) of predict() selects; None if it holds numbers."""
+    def chosen(self, predictions: HostArray) -> HostArray | None:
+        """The same from predict()'s result (B, K), where a label holds if p > 0.5."""
         return None
 
     def is_valid(self, y: HostArray) -> HostArray:
@@ -110,8 +112,8 @@ class Multiclass(Objective):
     def decide(self, logits: HostArray) -> HostArray:
         return logits.argmax(axis=-1)  # type: ignore[no-any-return]
 
-    def predicted_outputs(self, prediction: HostArray) -> list[int]:
-        return [int(prediction.argmax())]
+    def chosen(self, predictions: HostArray) -> HostArray:
+        return predictions.argmax(axis=-1)  # type: ignore[no-any-return]
 
 
 class Multilabel(Objective):
@@ -140,8 +142,8 @@ class Multilabel(Objective):
     def decide(self, logits: HostArray) -> HostArray:
         return logits > 0
 
-    def predicted_outputs(self, prediction: HostArray) -> list[int]:
-        return [k for k, probability in enumerate(prediction) if probability > 0.5]
+    def chosen(self, predictions: HostArray) -> HostArray:
+        return predictions > 0.5
 
     def is_valid(self, y: HostArray) -> HostArray:
         return (y == 0) | (y == 1)  # type: ignore[no-any-return]
@@ -149,6 +151,8 @@ class Multilabel(Objective):
 
 class Regression(Objective):
     """K numbers a row."""
+
+    scales_targets = True
 
     def loss(self, xp: Namespace, logits: Array, y: Array, weights: Array | None = None) -> Loss:
         """Mean squared error, and its gradient.

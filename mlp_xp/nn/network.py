@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from mlp_xp.nn.activations import ACTIVATIONS, INITIALIZERS
 from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.losses import OBJECTIVES
 from mlp_xp.nn.rng import notebook_stream, stream
+from mlp_xp.schema import Schema
 from mlp_xp.types import Array, Arrays, HostArray, Namespace
 
 
@@ -33,9 +35,11 @@ class Dense:
 class Network:
     """A multi-layer perceptron: Dense layers on a device, with an activation between them.
 
-    activation and objective are keys of ACTIVATIONS and OBJECTIVES. standardization: each input's
-    mean and standard deviation, (n_in,) float64, or None. feature_names, output_names, label: what
-    the data's columns were called, and the column of classes, None if they had no names.
+    activation and objective are keys of ACTIVATIONS and OBJECTIVES. What the data means, or None:
+    input_scale, what every input is divided by; standardization, each input's mean and deviation
+    after that, (n_in,) float64; target_scaling, each target's, (K,) float64 on the host, by which
+    the outputs are scaled too; value_range, each input's least and largest value in training,
+    (n_in,) float64 on the host; prior, each class's share or target's mean there, (K,) likewise.
     """
 
     def __init__(
@@ -49,10 +53,12 @@ class Network:
         self.layers = list(layers)
         self.activation_name, self.activation = activation, ACTIVATIONS[activation]
         self.objective_name, self.objective = objective, OBJECTIVES[objective]()
-        self.feature_names: tuple[str, ...] | None = None
-        self.output_names: tuple[str, ...] | None = None
-        self.label: str | None = None
+        self.input_scale: float | None = None
         self.standardization: tuple[Array, Array] | None = None
+        self.target_scaling: tuple[HostArray, HostArray] | None = None
+        self.schema = Schema()
+        self.value_range: tuple[HostArray, HostArray] | None = None
+        self.prior: HostArray | None = None
 
     @classmethod
     def initialize(
@@ -65,7 +71,7 @@ class Network:
         init: str | None = None,
         seed: int = 0,
         dtype: str = "float32",
-    ) -> Network:
+    ) -> Self:
         """Weights from N(0, variance) by INITIALIZERS[init], biases zero.
 
         sizes: (n_in, hidden..., n_out); init: None for the activation's own. Weights are drawn
@@ -107,8 +113,8 @@ class Network:
 
     def standardize(self, mean: HostArray, std: HostArray) -> None:
         """Make prepare() turn each input x into (x - mean) / std; both (n_in,), on the host."""
-        mean, std = mean.astype("float64"), std.astype("float64")
-        self.standardization = self.device.to_device(mean), self.device.to_device(std)
+        to_device = self.device.to_device
+        self.standardization = to_device(mean.astype("float64")), to_device(std.astype("float64"))
 
     def prepare(self, X: Array, out: Array | None = None) -> Array:
         """Rows (B, n_in) of a data set, scaled and standardized, in the network's dtype.
@@ -117,13 +123,13 @@ class Network:
         """
         if X.shape[1] != self.sizes[0]:
             raise InputError(f"the network takes {self.sizes[0]} inputs, the data has {X.shape[1]}")
+        scale = self.input_scale
         if self.standardization is not None:
             mean, std = self.standardization
             # float32 would round away what differs between time stamps before it is subtracted.
-            wide = scale_inputs(self.xp, X, "float64")
-            X = self.xp.subtract(wide, mean, out=None if wide is X else wide)
+            X, scale = scale_inputs(self.xp, X, "float64", scale) - mean, None
             X /= std
-        return scale_inputs(self.xp, X, str(self.dtype), out)
+        return scale_inputs(self.xp, X, str(self.dtype), scale, out)
 
     def dropout_masks(self, rng: np.random.Generator, rows: int, rate: float) -> Arrays:
         """A mask for each hidden layer, (rows, width): 0 with probability `rate`, else 1/(1-rate).

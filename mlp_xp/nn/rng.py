@@ -6,14 +6,15 @@ a resumed run draws the same orders and masks, and NumPy and CuPy see the same n
 
 import numpy as np
 
-PURPOSES = {"order": 1, "dropout": 2, "split": 3}
+PURPOSES = {"order": 1, "dropout": 2, "split": 3, "test": 4}
 
 
 def stream(seed: int, purpose: str, epoch: int = 0, row: int | None = None) -> np.random.Generator:
     """A generator of its own for each purpose and place.
 
-    purpose: `weights`, the initial ones; `split`, which rows validate; `order`, of the rows in an
-    epoch; `dropout`, the masks of the chunk that begins at `row` of an epoch. Epochs count from 1.
+    purpose: `weights`, the initial ones; `split`, which rows validate; `test`, which test; `order`,
+    of the rows in an epoch; `dropout`, the masks of the chunk that begins at `row` of an epoch.
+    Epochs count from 1.
     """
     if purpose == "weights":
         return np.random.default_rng(seed)

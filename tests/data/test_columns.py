@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlp_xp import Config, Dataset, InputError, load_data, train
+from mlp_xp import Dataset, InputError, load_data
 from mlp_xp.data import read_rows
+from mlp_xp.data.roles import Roles
+from mlp_xp.schema import Schema
 
 X, Y = np.arange(12.0).reshape(3, 4), np.arange(3)
 
@@ -19,6 +21,11 @@ needs_pyarrow = pytest.mark.skipif(
 def write_csv(path: Path, *lines: str) -> Path:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def inputs(path: Path, n_inputs: int, *options) -> list[list[float]]:
+    """All rows to predict from."""
+    return [row for _, X in read_rows(path, n_inputs, *options) for row in X.tolist()]
 
 
 TRAIN = ("id,width,kind,height", "9,1,cat,2", "8,3,dog,4", "7,5,emu,6")
@@ -50,29 +57,35 @@ def test_columns_are_found_by_their_names(trained: Dataset, tmp_path: Path) -> N
         data = load_data(table, like=trained, label=label)
         assert (data.train.X.tolist(), data.train.y.tolist()) == LIKE_MIXED
         assert (data.feature_names, data.label) == (("width", "height"), "kind")
-    assert read_rows(table, 2, feature_names=("width", "height")).tolist() == LIKE_MIXED[0]
-    assert read_rows(table, 2, "kind", ("width", "height")).tolist() == LIKE_MIXED[0]
+    for schema in (trained.schema, Schema(feature_names=("width", "height"))):
+        assert inputs(table, 2, schema) == LIKE_MIXED[0]
+        assert inputs(table, 2, schema, Roles("kind")) == LIKE_MIXED[0]
     write_csv(table, *(line.replace("kind", "sort") for line in MIXED))
     assert load_data(table, like=trained, label="sort").train.y.tolist() == LIKE_MIXED[1]
-    with pytest.raises(InputError, match=r"t\.csv: no columns are named 'kind', of height, note"):
+    with pytest.raises(
+        InputError, match=r"no column is named 'kind' \(--label\); it has height, n"
+    ):
         load_data(table, like=trained)
 
 
-@pytest.mark.parametrize("classes", [("1", "2", "3"), ("-1", "0", "1"), ("1", "2", "NA")])
-def test_arrays_are_refused_where_their_classes_would_be_others(classes, tmp_path: Path) -> None:
-    """An array's label 1 is its second class, but the first of a table's 1, 2 and 3."""
-    table = write_csv(tmp_path / "t.csv", "a,b,kind", *(f"1,2,{name}" for name in classes))
+def test_classes_of_arrays_are_found_by_their_names(tmp_path: Path) -> None:
+    """Label 1 of an array is the first class of a table's 1, 2, 3, and the second of its a, b."""
     np.savez(tmp_path / "t.npz", X=np.ones((2, 2)), y=np.array([1, 2]))
-    with pytest.raises(InputError, match=f"model's classes are {', '.join(classes)}; give a table"):
+    for classes, y in ((("1", "2", "3"), [0, 1]), (("-1", "1", "2"), [1, 2]), ("abc", [1, 2])):
+        lines = [f"{i},2,{name}" for i, name in enumerate(classes)]
+        table = write_csv(tmp_path / "t.csv", "a,b,kind", *lines)
+        assert load_data(tmp_path / "t.npz", like=load_data(table)).train.y.tolist() == y
+    write_csv(table, "a,b,kind", "1,2,-1", "2,2,0", "3,2,1")
+    with pytest.raises(InputError, match="holds the class '2', which is not in training"):
         load_data(tmp_path / "t.npz", like=load_data(table))
     write_csv(table, "a,b,kind", "1,2,0", "3,4,1", "5,6,other")
     assert load_data(tmp_path / "t.npz", like=load_data(table)).train.y.tolist() == [1, 2]
 
 
 def test_what_has_no_names_is_refused(trained: Dataset) -> None:
-    for like in ("t.csv", {}, train(trained, Config(epochs=1))):
+    for like in ("t.csv", {}, ("a", "b")):
         kind = type(like).__name__
-        with pytest.raises(InputError, match=f"like is of type {kind}; give a Dataset or a Net"):
+        with pytest.raises(InputError, match=f"like is of type {kind}; give a Dataset or a Model"):
             load_data("mnist", like=like)
 
 
@@ -88,7 +101,7 @@ def test_a_missing_column_is_named(trained: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"t\.csv: lacks width, which .* height, kind, Width"):
         load_data(table, like=trained)
     with pytest.raises(InputError, match=r"t\.csv: lacks a, b, c, \.\.\., which the model"):
-        read_rows(table, 5, feature_names=("a", "height", "b", "c", "d"))
+        inputs(table, 5, Schema(feature_names=("a", "height", "b", "c", "d")))
     with pytest.raises(InputError, match="learned from column 'height' as a feature, so it is no"):
         load_data(write_csv(table, "width,kind,height", "1,cat,2"), like=trained, label="height")
 
@@ -101,10 +114,14 @@ def test_features_without_names_are_found_by_position(tmp_path: Path) -> None:
 
 
 def test_arrays_have_no_columns_to_find(trained: Dataset, tmp_path: Path) -> None:
-    np.savez(tmp_path / "t.npz", X=X, y=Y)
+    """They are taken in their order, and are as many."""
+    np.savez(tmp_path / "t.npz", X=X[:, :2], y=Y)
     data = load_data(tmp_path / "t.npz", like=trained)
-    np.testing.assert_array_equal(data.train.X, X)
-    assert (data.feature_names, data.label) == (None, None)
+    np.testing.assert_array_equal(data.train.X, X[:, :2])
+    assert (data.feature_names, data.label) == (("width", "height"), "kind")
+    np.savez(tmp_path / "t.npz", X=X, y=Y)
+    with pytest.raises(InputError, match=r"rows have 4 values, and the model's 2 \(width, height"):
+        load_data(tmp_path / "t.npz", like=trained)
 
 
 def test_targets_are_found_by_the_names_of_the_outputs(tmp_path: Path) -> None:
@@ -137,7 +154,7 @@ def test_two_columns_of_one_name_are_refused(suffix: str, tmp_path: Path) -> Non
         parquet = pytest.importorskip("pyarrow.parquet")
         table = pytest.importorskip("pyarrow").table([[1]] * 4, names=["a", "b", "c", "b"])
         parquet.write_table(table, path := tmp_path / "t.parquet")
-    for read in (load_data, lambda path: read_rows(path, 4)):
+    for read in (load_data, lambda path: inputs(path, 4)):
         with pytest.raises(InputError, match=r"2 columns are named 'b', 2 and 4; rename one"):
             read(path)
 

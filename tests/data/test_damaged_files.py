@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from idx_file import idx_bytes
@@ -67,6 +67,7 @@ def test_csv_round_trip(X: np.ndarray, names: list[str], tmp_path: Path) -> None
     """Every float64 and every name comes back as it was, quoted as the csv module quotes."""
     import csv
 
+    assume(len(X) == 1 or len(np.unique(X, axis=0)) > 1)  # all rows alike are refused
     names = [f"<{name}>" for name in names[: len(X)]]
     with (tmp_path / "t.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

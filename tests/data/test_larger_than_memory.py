@@ -34,7 +34,8 @@ if group:
 resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
 from mlp_xp.cli import main
 sys.exit(main(["train", "--data", folder, "--hidden", "32", "--batch-size", "256", "--epochs", "1",
-               "--lr", "0.01", "--device", "cpu", "--quiet", "--out", sys.argv[4]]))
+               "--lr", "0.01", "--recipe", "image", "--device", "cpu", "--quiet",
+               "--out", sys.argv[4]]))
 """
 
 

@@ -60,12 +60,20 @@ def test_a_source_with_a_validation_set(tmp_path: Path) -> None:
             DataSource(data, validation_data=validation).load("multilabel")
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "\0.csv", None, 3, ["mnist"]])
+@pytest.mark.parametrize("path", [None, 3, ["mnist"]])
+def test_a_source_that_is_no_text(path: Any) -> None:
+    with pytest.raises(InputError, match="no such path; name a file or a folder"):
+        load_data(path)
+    with pytest.raises(InputError, match=r"data is .*; it must be a string"):
+        DataSource(path)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "\0.csv"])
 def test_what_is_no_path(path: Any) -> None:
     message = "no such path; name a file or a folder"
     with pytest.raises(InputError, match=message):
         load_data(path)
-    for source in (DataSource(path), DataSource("mnist", None, "" if path is None else path)):
+    for source in (DataSource(path), DataSource("mnist", None, path)):
         with pytest.raises(InputError, match=message):
             source.absolute()
         with pytest.raises(InputError, match=message):
