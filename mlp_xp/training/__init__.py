@@ -7,29 +7,35 @@ from typing import TYPE_CHECKING
 from mlp_xp.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mlp_xp.training.api import train
     from mlp_xp.training.callbacks import Callback, Checkpointer
-    from mlp_xp.training.checkpoint import (
-        load_checkpoint,
-        load_model,
-        save_checkpoint,
-        save_model,
-    )
+    from mlp_xp.training.checkpoint import load_checkpoint, save_checkpoint
     from mlp_xp.training.config import PRESETS, SETTINGS, Config
-    from mlp_xp.training.evaluation import Evaluation, evaluate, predict
+    from mlp_xp.training.doubts import find_doubts
+    from mlp_xp.training.evaluation import evaluate, predict
     from mlp_xp.training.history import Epoch, TrainingResult
-    from mlp_xp.training.trainer import Trainer, train
+    from mlp_xp.training.metrics import Baseline, Evaluation
+    from mlp_xp.training.model import Model
+    from mlp_xp.training.model_file import load_model, save_model
+    from mlp_xp.training.recipes import RECIPES, config_for
+    from mlp_xp.training.trainer import Trainer
 
 __all__ = [
     "PRESETS",
+    "RECIPES",
     "SETTINGS",
+    "Baseline",
     "Callback",
     "Checkpointer",
     "Config",
     "Epoch",
     "Evaluation",
+    "Model",
     "Trainer",
     "TrainingResult",
+    "config_for",
     "evaluate",
+    "find_doubts",
     "load_checkpoint",
     "load_model",
     "predict",
@@ -41,11 +47,17 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "api": ["train"],
         "callbacks": ["Callback", "Checkpointer"],
-        "checkpoint": ["load_checkpoint", "load_model", "save_checkpoint", "save_model"],
+        "checkpoint": ["load_checkpoint", "save_checkpoint"],
         "config": ["PRESETS", "SETTINGS", "Config"],
-        "evaluation": ["Evaluation", "evaluate", "predict"],
+        "doubts": ["find_doubts"],
+        "evaluation": ["evaluate", "predict"],
         "history": ["Epoch", "TrainingResult"],
-        "trainer": ["Trainer", "train"],
+        "metrics": ["Baseline", "Evaluation"],
+        "model": ["Model"],
+        "model_file": ["load_model", "save_model"],
+        "recipes": ["RECIPES", "config_for"],
+        "trainer": ["Trainer"],
     },
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlp_xp.errors import InputError, TrainingWarning
 from mlp_xp.training.checkpoint import save_checkpoint
+from mlp_xp.training.doubts import constant_loss, history_doubts
 
 if TYPE_CHECKING:
     from mlp_xp.training.trainer import Trainer
@@ -59,3 +60,13 @@ class Checkpointer(Callback):
         """Save now."""
         save_checkpoint(trainer, self.path)
         self.last_saved = time.monotonic()
+
+
+class WarnOfDoubts(Callback):
+    """Once a training is finished, turns its history_doubts() into TrainingWarnings."""
+
+    def on_epoch(self, trainer: Trainer) -> None:
+        """Warn after the last epoch."""
+        if trainer.finished:
+            for line in history_doubts(trainer.history, trainer.config, constant_loss(trainer)):
+                warnings.warn(line, TrainingWarning, stacklevel=5)  # the caller of train()

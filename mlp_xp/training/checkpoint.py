@@ -1,128 +1,19 @@
-"""Models and checkpoints on disk: arrays in safetensors, which holds data and never code."""
+"""Checkpoints: all that a bit-for-bit resume needs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
-
-from mlp_xp.devices import Device, get_device
+from mlp_xp.devices import Device
 from mlp_xp.errors import InputError
-from mlp_xp.files import write_atomic
-from mlp_xp.nn import ACTIVATIONS, OBJECTIVES, Dense, Network
 from mlp_xp.training.history import Epoch
+from mlp_xp.training.model_file import NamedArrays, read_arrays, write_arrays
 from mlp_xp.types import Array, HostArray
 
 if TYPE_CHECKING:
     from mlp_xp.training.trainer import Trainer
-
-MODEL = "model.safetensors"
-"""The model's file name in a run's folder."""
-FORMATS = {"model": 1, "checkpoint": 2}  # other versions are refused
-
-NamedArrays = dict[str, HostArray]
-
-
-def save_model(network: Network, path: Path | str) -> None:
-    """Write the network's weights, bit for bit, its architecture, standardization and names.
-
-    Tensors `layer.0.W` (n_in, n_out), `layer.0.b` (n_out,) and so on; `input.mean` and `input.std`
-    (n_in,) float64 if it standardizes. Raises InputError if the file can't be written.
-    """
-    arrays = {}
-    for i, layer in enumerate(network.layers):
-        arrays[f"layer.{i}.W"], arrays[f"layer.{i}.b"] = layer.W, layer.b
-    if network.standardization is not None:
-        arrays["input.mean"], arrays["input.std"] = network.standardization
-    to_host = network.device.to_host
-    metadata = {
-        "activation": network.activation_name,
-        "objective": network.objective_name,
-        "feature_names": network.feature_names,
-        "output_names": network.output_names,
-        "label": network.label,
-    }
-    _write(Path(path), {k: to_host(a) for k, a in arrays.items()}, metadata, "model")
-
-
-def load_model(path: Path | str, device: Device | None = None) -> Network:
-    """The network of a file that save_model() wrote, in the dtype that it was saved in.
-
-    path may be a run's folder. device: get_device()'s if None. Raises InputError unless the file is
-    a valid model.
-    """
-    device = device or get_device()
-    path = Path(path)
-    if path.is_dir():
-        if not (path / MODEL).exists():
-            raise InputError(f"{path}: holds no {MODEL}; a run has one once it is finished")
-        path = path / MODEL
-    arrays, metadata = _read(path, "model")
-    _check_model(arrays, metadata, path)
-    mean, std = arrays.pop("input.mean", None), arrays.pop("input.std", None)
-    layers = [
-        Dense(device.to_device(arrays[f"layer.{i}.W"]), device.to_device(arrays[f"layer.{i}.b"]))
-        for i in range(len(arrays) // 2)
-    ]
-    network = Network(device, layers, metadata["activation"], metadata["objective"])
-    for names in ("feature_names", "output_names"):
-        setattr(network, names, tuple(metadata[names]) if metadata.get(names) else None)
-    network.label = metadata.get("label")
-    if mean is not None and std is not None:
-        network.standardize(mean, std)
-    return network
-
-
-def _check_model(arrays: NamedArrays, metadata: dict[str, Any], path: Path) -> None:
-    """Raise InputError unless these are the arrays and the description of a network."""
-    for name, choices in (("activation", ACTIVATIONS), ("objective", OBJECTIVES)):
-        if metadata.get(name) not in list(choices):
-            raise InputError(
-                f"{path}: not a model: its {name} is {metadata.get(name)!r}, which isn't registered"
-            )
-    inputs = [name for name in ("input.mean", "input.std") if name in arrays]
-    count = (len(arrays) - len(inputs)) // 2
-    wanted = [f"layer.{i}.{part}" for i in range(count) for part in "Wb"] + inputs
-    if not count or len(inputs) == 1 or sorted(wanted) != sorted(arrays):
-        raise InputError(f"{path}: not a model: its arrays aren't the layers of a network")
-    dtype = arrays["layer.0.W"].dtype
-    if str(dtype) not in ("float32", "float64"):
-        raise InputError(f"{path}: not a model: its weights are of type {dtype}")
-    n_in = (arrays["layer.0.W"].shape or (0,))[0]
-    n_features = n_in
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(inputs, (n_in,))
-    for i in range(count):
-        n_out = (arrays[f"layer.{i}.b"].shape or (0,))[0]
-        shapes |= {f"layer.{i}.W": (n_in, n_out), f"layer.{i}.b": (n_out,)}
-        n_in = n_out
-    for name, array in arrays.items():
-        fitting = np.dtype("float64") if name in inputs else dtype
-        if array.shape != shapes[name] or 0 in array.shape or array.dtype != fitting:
-            raise InputError(
-                f"{path}: damaged model: {name} is {array.dtype} {array.shape}, "
-                f"where {fitting} {shapes[name]} fits"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: damaged model: {name} holds NaN or infinity")
-    if inputs and not (arrays["input.std"] > 0).all():
-        raise InputError(f"{path}: damaged model: input.std holds 0 or less")
-    _check_names(metadata, n_features, n_in, path)
-
-
-def _check_names(metadata: dict[str, Any], n_features: int, n_outputs: int, path: Path) -> None:
-    """Raise InputError unless the names fit a network of so many inputs and outputs."""
-    for key, count in (("feature_names", n_features), ("output_names", n_outputs)):
-        names = metadata.get(key)
-        fits = isinstance(names, list) and len(names) == count
-        if names is not None and not (fits and all(isinstance(name, str) for name in names)):
-            raise InputError(f"{path}: damaged model: {count} names fit, but {key} is {names!r}")
-    if not isinstance(metadata.get("label"), str | None):
-        raise InputError(f"{path}: damaged model: label is {metadata['label']!r}")
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
@@ -148,7 +39,12 @@ def save_checkpoint(trainer: Trainer, path: Path) -> None:
     }
     to_host = trainer.network.device.to_host
     arrays = {name: to_host(array) for name, array in _state(trainer).items()}
-    _write(path, arrays, metadata, "checkpoint")
+    write_arrays(path, arrays, metadata, "checkpoint")
+
+
+def trained_on(path: Path) -> str:
+    """The fingerprint of the data that a checkpoint's run is trained on; see Dataset."""
+    return str(read_arrays(path, "checkpoint")[1].get("data"))
 
 
 EXTENDING = ("epochs", "patience")
@@ -164,7 +60,7 @@ def load_checkpoint(trainer: Trainer, path: Path, *, extend: bool = False) -> st
     Raises InputError, naming the difference, if settings, data or layers differ, if the epochs that
     are done are more than the trainer's, or if the file is damaged.
     """
-    arrays, metadata = _read(path, "checkpoint")
+    arrays, metadata = read_arrays(path, "checkpoint")
     try:
         _check_same_run(trainer, metadata, EXTENDING if extend else ())
         with trainer.guard:
@@ -206,7 +102,22 @@ def _check_same_run(
         )
 
 
+def _check_progress(trainer: Trainer, metadata: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the figures of the progress can be those of a run."""
+    counts = {"rows": trainer.n_rows, "steps": 2**53, "best_epoch": len(metadata["history"])}
+    for name, most in counts.items():
+        value = metadata[name]
+        if type(value) is not int or not 0 <= value <= most:
+            raise ValueError(f"{name} is {value!r}")
+    numbers = [metadata[name] for name in ("loss_sum", "seconds", "learning_rate", "best_loss")]
+    numbers += [figure for epoch in metadata["history"] for figure in epoch[:4]]
+    for value in numbers:
+        if type(value) not in (int, float):
+            raise ValueError(f"{value!r} is no number")
+
+
 def _restore(trainer: Trainer, arrays: NamedArrays, metadata: Mapping[str, Any]) -> None:
+    _check_progress(trainer, metadata)
     best = trainer.early_stopping
     best.best_epoch, best.best_loss = metadata["best_epoch"], metadata["best_loss"]
     best.diverged, best.last_weights = False, []
@@ -237,25 +148,3 @@ def restore_arrays(
             )
     for name, array in state.items():
         array[...] = device.to_device(saved[name])
-
-
-def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, Any], kind: str) -> None:
-    # One entry: safetensors writes several in no fixed order, and equal runs make equal files.
-    header = {"mlp_xp": json.dumps({"format": f"{kind} {FORMATS[kind]}", **metadata})}
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write_atomic(path, safetensors.numpy.save(contiguous, header))
-
-
-def _read(path: Path, kind: str) -> tuple[NamedArrays, dict[str, Any]]:
-    """NamedArrays and metadata of a file that _write() made; InputError for any other."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = json.loads((file.metadata() or {}).get("mlp_xp", "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or 'no such file'}") from error
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a {kind} file, or a damaged one ({error})") from error
-    if not isinstance(metadata, dict) or metadata.get("format") != f"{kind} {FORMATS[kind]}":
-        raise InputError(f"{path}: a safetensors file, but not a {kind} of this version")
-    return arrays, metadata

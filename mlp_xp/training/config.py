@@ -24,6 +24,10 @@ from mlp_xp.training.settings import (
 
 T = TypeVar("T")
 
+LEARNING_RATES = {"sgd": 0.3}
+ADAPTIVE_RATE = 0.001
+"""The learning rate of any other optimizer: Kingma and Ba 2015, algorithm 1."""
+
 COMPONENTS: dict[str, Mapping[str, Callable[..., Any]]] = {
     "objective": OBJECTIVES,
     "optimizer": OPTIMIZERS,
@@ -46,7 +50,9 @@ def _arguments(component: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 class Config:
     """All that determines a run, apart from its data and its device. The defaults suit MNIST.
 
-    Raises InputError, naming the field, for an invalid value or combination.
+    Nothing here follows from the data: for that, see config_for(). lr is by default 0.3 of sgd, and
+    0.001 of all other optimizers. Raises InputError, naming the field, for an invalid value or
+    combination.
     """
 
     # fmt: off
@@ -66,7 +72,9 @@ class Config:
     batch_size: int = setting(32, Number, "optimization", "rows per step", whole=True, least=1)
     epochs: int = setting(10, Number, "optimization", "passes over the data", whole=True, least=1)
     optimizer: str = setting("sgd", Choice, "optimization", "update rule", names=OPTIMIZERS)
-    lr: float = setting(0.3, Number, "optimization", "learning rate", least=ABOVE_ZERO)
+    lr: float = setting(
+        None, Number, "optimization", "learning rate", least=ABOVE_ZERO, unset="by the optimizer"
+    )
     schedule: str = setting(
         "linear", Choice, "optimization", "learning rate over time", names=SCHEDULES
     )
@@ -133,6 +141,9 @@ class Config:
         """Check every field, and then their combination."""
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.validate(name, getattr(self, name)))
+        if self.lr is None:
+            lr = LEARNING_RATES.get(self.optimizer, ADAPTIVE_RATE)
+            object.__setattr__(self, "lr", lr)
         self._check_components()
         if self.class_weight is not None and not OBJECTIVES[self.objective].single_label:
             able = [name for name, objective in OBJECTIVES.items() if objective.single_label]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -11,33 +9,21 @@ from mlp_xp.data import Split
 from mlp_xp.data.checks import as_array, as_numbers, check_finite, check_targets
 from mlp_xp.errors import DivergenceError, InputError
 from mlp_xp.nn.network import Network
+from mlp_xp.training.metrics import Evaluation
+from mlp_xp.training.tally import ClassTally, LabelTally, NumberTally, Tally
 from mlp_xp.types import Array, HostArray
 
 BATCH_ROWS = 512  # few enough that activations stay in the cache
-MOST_CLASSES = 1000
-"""More classes have no confusion matrix: it grows with their square, and nobody could read it."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """loss: the mean over the rows, in nats, or in squared units for regression.
-
-    accuracy, from 0 to 1: the share of correct classes or labels, as Objective.decide() decides
-    them; None for regression. confusion (K, K) int64: true by predicted class; None unless each
-    row has one class, of at most MOST_CLASSES.
-    """
-
-    loss: float
-    accuracy: float | None
-    confusion: NDArray[np.int64] | None
 
 
 @np.errstate(all="ignore")  # what overflows is refused, with its row
 def predict(network: Network, X: ArrayLike, *, first_row: int = 0) -> NDArray[np.floating]:
     """The network's prediction for each row of X (N, ...), on the host: (N, K).
 
-    Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. X: as
-    Dataset.from_arrays() takes it. first_row: the number of X's first row in messages.
+    Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. All
+    in the network's dtype, except that numbers in the targets' own units, which a network with a
+    target_scaling returns, are float64. X: as Dataset.from_arrays() takes it. first_row: the number
+    of X's first row in messages.
 
     Raises InputError for no rows, rows of the wrong length, values that aren't numbers, NaN and
     infinity, and where the network's outputs aren't finite.
@@ -60,13 +46,17 @@ def predict(network: Network, X: ArrayLike, *, first_row: int = 0) -> NDArray[np
         for start in range(0, len(rows), BATCH_ROWS)
     ]
     outputs = np.concatenate([network.device.to_host(prediction) for prediction in predictions])
+    if network.target_scaling is not None:
+        # In float32, numbers like 1e9 + 1 are 64 apart: all predictions could be the same.
+        mean, std = network.target_scaling
+        outputs = outputs * std + mean
     _check_outputs(outputs, first_row)
     return outputs
 
 
 @np.errstate(all="ignore")
 def evaluate(network: Network, split: Split) -> Evaluation:
-    """Loss, accuracy and confusion matrix over the rows of a split.
+    """All figures over the rows of a split, and those of answering the same on every row.
 
     Raises InputError if inputs or targets don't fit the network, for NaN and infinity, and where
     the network's outputs aren't finite.
@@ -76,30 +66,52 @@ def evaluate(network: Network, split: Split) -> Evaluation:
             f"evaluate() takes a Split, such as data.test or Split(X, y), not "
             f"{type(split).__name__}"
         )
-    device, objective, n_outputs = network.device, network.objective, network.sizes[-1]
+    device, objective = network.device, network.objective
     device.use()
     buffer = _buffer(network)
-    has_confusion = objective.single_label and n_outputs <= MOST_CLASSES
-    confusion = np.zeros((n_outputs, n_outputs) if has_confusion else (0, 0), dtype=np.int64)
-    loss_sum, correct, answers = 0.0, 0, 0
+    tally = _new_tally(network)
+    loss_sum = 0.0
     for start in range(0, len(split), BATCH_ROWS):
         X, y, _ = split.take(start, min(start + BATCH_ROWS, len(split)))
         logits = _logits(network, X, start, buffer)
         _check_targets(network, y)
-        loss, _ = objective.loss(network.xp, logits, device.to_device(y))
+        loss, _ = objective.loss(network.xp, logits, device.to_device(_scaled(network, y)))
         loss_sum += float(loss) * len(y)
         outputs = device.to_host(logits)
         _check_outputs(outputs, start)
         decided = objective.decide(outputs)
-        if decided is not None:
-            correct, answers = correct + int((decided == y).sum()), answers + y.size
-            if has_confusion:
-                np.add.at(confusion, (y, decided), 1)
-    return Evaluation(
-        loss_sum / len(split),
-        correct / answers if answers else None,
-        confusion if has_confusion else None,
-    )
+        if decided is None:
+            tally.add(_residuals(network, outputs, y))
+        else:
+            tally.add(y, decided)
+    prior = getattr(network, "prior", None)  # a Model has one
+    return Evaluation(loss_sum / len(split), rows=len(split), **tally.result(split, prior))
+
+
+def _new_tally(network: Network) -> Tally:
+    n_outputs, objective = network.sizes[-1], network.objective
+    if objective.single_label:
+        return ClassTally(n_outputs)
+    decides = objective.decide(np.zeros((1, n_outputs))) is not None
+    return LabelTally(n_outputs) if decides else NumberTally(n_outputs)
+
+
+def _scaled(network: Network, y: HostArray) -> HostArray:
+    """The targets that the network's outputs stand for."""
+    if network.target_scaling is None:
+        return y
+    mean, std = network.target_scaling
+    return np.asarray((y - mean) / std, dtype=network.dtype)
+
+
+def _residuals(network: Network, outputs: HostArray, y: HostArray) -> NDArray[np.float64]:
+    """y - prediction in the targets' own units, (B, K); y and the logits `outputs` (B, K)."""
+    predictions = network.objective.predict(np, outputs)
+    if network.target_scaling is None:
+        return np.subtract(y, predictions, dtype=np.float64)
+    # Relative to the mean, which may be large beside what is left.
+    mean, std = network.target_scaling
+    return np.asarray((y - mean) - predictions * std)
 
 
 def validate(network: Network, split: Split, epoch: int) -> Evaluation:
@@ -129,10 +141,11 @@ def _check_targets(network: Network, y: HostArray) -> None:
 
 def _check_outputs(outputs: HostArray, first_row: int) -> None:
     """Raise DivergenceError unless the outputs (B, K) are finite; the first row is `first_row`."""
-    finite = np.isfinite(outputs).all(axis=1)
+    finite = np.isfinite(outputs)
     if not finite.all():
+        row = int(finite.all(axis=1).argmin())
         raise DivergenceError(
-            f"the network's output for row {first_row + int(finite.argmin())} isn't finite: the "
+            f"the network's output for row {first_row + row} isn't finite: the "
             "row's values are too large, or the training has diverged"
         )
 

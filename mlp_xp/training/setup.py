@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from mlp_xp.data import DataLoader, Dataset, Split
-from mlp_xp.data.sampling import mean_and_std, sample_weights
+from mlp_xp.data.sampling import mean_and_std, sample_weights, shares, value_range
 from mlp_xp.devices import Device
 from mlp_xp.errors import InputError
 from mlp_xp.nn import OBJECTIVES, Network, Optimizer, Schedule
 from mlp_xp.training.config import SETTINGS, Config
+from mlp_xp.training.model import Model
 from mlp_xp.training.step import PlainStep, TrainStep
 from mlp_xp.training.windowed import windowed_step
+from mlp_xp.types import HostArray
 
+BYTES = 255.0
+"""What the values of pictures are divided by, in whatever type they come."""
 CHUNK_ROWS = 2048
 """Rows between two calls of callbacks: few enough to stop at once, too many to slow training."""
 
@@ -28,8 +34,9 @@ def check_data(data: Dataset) -> None:
     y = data.train.y[data.train.index()]
     if OBJECTIVES[data.objective].single_label and y.min() == y.max():
         table = f"; if {data.label!r} isn't the label, name it with --label" if data.label else ""
+        label = repr(data.output_names[y[0]]) if data.output_names else y[0]
         raise InputError(
-            f"{data.name}: every training label is {y[0]}; give at least two classes{table}"
+            f"{data.name}: every training label is {label}; give at least two classes{table}"
         )
 
 
@@ -58,14 +65,7 @@ def settings_for(network: Network | None, config: Config | None) -> Config:
         )
     if network is None:
         return config
-    decided: dict[str, Any] = {
-        "hidden": network.sizes[1:-1],
-        "activation": network.activation_name,
-        "init": None,
-        "objective": network.objective_name,
-        "standardize": network.standardization is not None,
-        "dtype": str(network.dtype),
-    }
+    decided = decided_by(network)
     for name, value in decided.items():
         wanted = getattr(config, name)
         if wanted not in (value, SETTINGS[name].default):
@@ -76,12 +76,25 @@ def settings_for(network: Network | None, config: Config | None) -> Config:
     return replace(config, **decided)
 
 
-def new_network(data: Dataset, train: Split, config: Config, device: Device) -> Network:
+def decided_by(network: Network) -> dict[str, Any]:
+    """The settings that a network has decided already."""
+    return {
+        "hidden": network.sizes[1:-1],
+        "activation": network.activation_name,
+        "init": None,
+        "objective": network.objective_name,
+        "standardize": network.standardization is not None,
+        "dtype": str(network.dtype),
+    }
+
+
+def new_network(data: Dataset, train: Split, config: Config, device: Device) -> Model:
     """The network that the settings describe, with its initial weights, for this data.
 
-    train: the rows whose mean and deviation standardize the inputs, if the settings say so.
+    train: the rows whose mean and deviation standardize the inputs, if the settings say so, and a
+    regression's targets.
     """
-    network = Network.initialize(
+    network = Model.initialize(
         device,
         (data.n_features, *config.hidden, data.n_outputs),
         activation=config.activation,
@@ -90,15 +103,49 @@ def new_network(data: Dataset, train: Split, config: Config, device: Device) -> 
         seed=config.seed,
         dtype=config.dtype,
     )
+    _learn_meaning(network, data, train)
     if config.standardize:
-        network.standardize(*mean_and_std(train))
+        network.standardize(*mean_and_std(train, network.input_scale))
+        # Not by a class derived from it, whose loss may mean another thing for scaled targets.
+        if vars(type(network.objective)).get("scales_targets"):
+            network.target_scaling = target_mean_and_std(train)
     return network
 
 
-def check_network(network: Network, data: Dataset) -> None:
-    """Raise InputError unless the data has the inputs, outputs, targets and names of the network.
+def _learn_meaning(network: Network, data: Dataset, train: Split) -> None:
+    """Keep what the data's values mean, and what is said without looking at them.
 
-    A network without names gets the data's.
+    What the network knows of its inputs already stays.
+    """
+    single = network.objective.single_label
+    network.prior = shares(train.y[train.index()], data.n_outputs, single_label=single)
+    if network.value_range is not None or network.standardization is not None:
+        return
+    low, high = network.value_range = value_range(train)
+    in_bytes = low.min() >= 0 and BYTES / 2 < high.max() <= BYTES and data.picture is not None
+    if train.X.dtype == np.uint8 or in_bytes:
+        network.input_scale = BYTES
+
+
+def target_mean_and_std(train: Split) -> tuple[HostArray, HostArray]:
+    """Mean and standard deviation of each target, (K,) float64; 1 for one that never changes."""
+    y = train.y[train.index()].astype(np.float64)
+    std = y.std(axis=0)
+    return y.mean(axis=0), np.where(std > 0, std, 1.0)
+
+
+def scaled_targets(split: Split, network: Network) -> Split:
+    """The split with (y - mean) / std in place of y, where the network scales its targets."""
+    if network.target_scaling is None:
+        return split
+    mean, std = network.target_scaling
+    return replace(split, y=((split.y - mean) / std).astype(np.float32))
+
+
+def check_network(network: Network, data: Dataset, train: Split) -> None:
+    """Raise InputError unless the data has the inputs, outputs and targets of the network.
+
+    One that doesn't know what its inputs mean learns it from the data.
     """
     if network.objective_name != data.objective:
         raise InputError(
@@ -110,15 +157,18 @@ def check_network(network: Network, data: Dataset) -> None:
             f"{data.name}: {data.n_features} inputs and {data.n_outputs} outputs, but the "
             f"network has {network.sizes[0]} and {network.sizes[-1]}"
         )
-    for name in ("feature_names", "output_names"):
-        ours, theirs = getattr(network, name), getattr(data, name)
-        if None not in (ours, theirs) and ours != theirs:
+    ours, theirs = network.schema, data.schema
+    for name in ("columns", "feature_names", "output_names"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        if None not in (mine, other) and mine != other:
             raise InputError(
-                f"{data.name}: {name} is {theirs!r}, the network's is {ours!r}; load the data with "
+                f"{data.name}: {name} is {other!r}, the network's is {mine!r}; load the data with "
                 "load_data(..., like=network)"
             )
-    for name in ("feature_names", "output_names", "label"):
-        setattr(network, name, getattr(network, name) or getattr(data, name))
+    if network.prior is None:
+        _learn_meaning(network, data, train)
+    known = {name: value for name, value in vars(ours).items() if value is not None}
+    network.schema = replace(theirs, **known)
 
 
 def weighted(train: Split, data: Dataset, config: Config, dtype: str) -> Split:

@@ -45,9 +45,10 @@ class Trainer:
         train, self.validation = train_validation_split(data, config.validation, config.seed)
         setup.check_validation(self.validation, config, self.schedule)
         self.network = network or setup.new_network(data, train, config, device)
-        setup.check_network(self.network, data)
+        setup.check_network(self.network, data, train)
         self.optimizer = config.build(OPTIMIZERS[config.optimizer])
         self.optimizer.initialize(self.network.parameters())
+        train = setup.scaled_targets(train, self.network)
         train = setup.weighted(train, data, config, str(self.network.dtype))
         self.train_step = setup.new_train_step(self.network, self.optimizer, config, train)
         self.loader = setup.new_loader(device, train, config, device_memory)
@@ -145,18 +146,3 @@ class Trainer:
             self.schedule.observe(result.loss)
         self.history.append(epoch)
         self.rows, self.loss_sum, self.seconds = 0, 0.0, 0.0
-
-
-def train(
-    data: Dataset,
-    config: Config | None = None,
-    device: Device | None = None,
-    callbacks: Sequence[Callback] = (),
-    network: Network | None = None,
-) -> TrainingResult:
-    """Train a new network, or the one given, on data.train; see Trainer.
-
-    None stands for the default settings, and for the network's device or get_device(). Raises
-    InputError if data and settings don't fit together, or if the loss stops being finite.
-    """
-    return Trainer(data, config, device, network).fit(callbacks)

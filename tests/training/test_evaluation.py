@@ -19,6 +19,7 @@ def split(rng) -> Split:
 
 def test_figures_equal_scikit_learns(device: Device, split, dtype):
     network = Network.initialize(device, (9, 8, 4), dtype=dtype, seed=2)
+    network.input_scale = 255.0
     result = evaluate(network, split)
     p = predict(network, split.X)
     assert type(p) is np.ndarray
@@ -33,10 +34,16 @@ def test_figures_equal_scikit_learns(device: Device, split, dtype):
     assert result.loss == pytest.approx(expected, rel=rtol)
 
 
-def test_bytes_are_scaled_as_byte_over_255(device: Device, split):
+@pytest.mark.parametrize("kind", ["int16", "float32", "float64", "int64"])
+def test_a_value_means_the_same_in_every_type(device: Device, split, kind):
     network = Network.initialize(device, (9, 8, 4), seed=2)
+    for scale in (None, 255.0):
+        network.input_scale = scale
+        of_bytes = predict(network, split.X)
+        assert predict(network, split.X.astype(kind)).tobytes() == of_bytes.tobytes()
+    network.input_scale = None
     as_floats = split.X.astype(np.float32) / np.float32(255)
-    assert predict(network, split.X).tobytes() == predict(network, as_floats).tobytes()
+    assert predict(network, as_floats).tobytes() == of_bytes.tobytes()
 
 
 def test_what_does_not_fit_is_refused(device: Device, split):
@@ -149,8 +156,8 @@ def peak_memory(function) -> int:
 def test_memory_grows_with_the_classes_not_with_their_square(rng):
     """5,000 classes: a K x K matrix takes 100 MB in float32, 200 MB in int64."""
     X, y = rng.standard_normal((600, 3)), rng.integers(0, 5000, 600)
-    y[0] = 4999
-    data = Dataset.from_arrays(X, y)
+    names = tuple(map(str, range(5000)))
+    data = Dataset.from_arrays(X, y, objective="multiclass", output_names=names)
     trainer = Trainer(data, Config(hidden=(4,), epochs=1, lr=0.01), CPU())
     assert peak_memory(trainer.fit) < 60e6
     assert peak_memory(lambda: evaluate(trainer.network, data.train)) < 60e6

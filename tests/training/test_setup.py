@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ def test_the_settings_of_a_run_describe_the_network_that_was_given(data):
         assert found.standardize
 
 
+@pytest.mark.filterwarnings("ignore:the training loss")  # need not fall here
 def test_a_given_network_has_the_names_of_the_data_or_gets_them(data):
     def named(outputs: tuple[str, ...], features: tuple[str, ...]) -> Dataset:
         X, y = data.train.X, data.train.y
@@ -49,16 +51,17 @@ def test_a_given_network_has_the_names_of_the_data_or_gets_them(data):
 
     network = Network.initialize(CPU(), (4, 3))
     train(named(("x", "y", "z"), tuple("abcd")), network=network)
-    assert (network.output_names, network.feature_names) == (("x", "y", "z"), tuple("abcd"))
+    schema = network.schema
+    assert (schema.output_names, schema.feature_names) == (("x", "y", "z"), tuple("abcd"))
     train(data, network=network)
     with pytest.raises(InputError, match=r"output_names is \('z', 'y', 'x'\), the network's is"):
         train(named(("z", "y", "x"), tuple("abcd")), network=network)
     with pytest.raises(InputError, match=r"feature_names is .*load_data\(..., like=network\)"):
         train(named(("x", "y", "z"), tuple("dcba")), network=network)
-    network.feature_names = None
+    network.schema = replace(schema, feature_names=None)
     with pytest.raises(InputError, match="output_names is"):  # and nothing is taken over
         train(named(("z", "y", "x"), tuple("abcd")), network=network)
-    assert network.feature_names is None
+    assert network.schema.feature_names is None
 
 
 def test_class_weights_of_a_given_regression_network_are_refused(data):
@@ -70,7 +73,9 @@ def test_class_weights_of_a_given_regression_network_are_refused(data):
 
 @pytest.mark.parametrize("data", [None, np.zeros((3, 2)), ([[1.0]], [0])])
 def test_anything_but_a_dataset_is_refused(data):
-    with pytest.raises(InputError, match=r"make a Dataset of arrays with Dataset.from_arrays"):
+    with pytest.raises(
+        InputError, match=r"give rows and their labels, as in train\(X, y\), or a Dataset"
+    ):
         train(data)
 
 
@@ -119,11 +124,11 @@ def test_a_configuration_that_is_none_is_refused(values):
 
 def test_a_network_can_be_copied_and_pickled(data):
     network = Trainer(data, Config(hidden=(5,), standardize=True), CPU()).network
-    network.output_names = ("a", "b", "c")
+    network.schema = replace(network.schema, output_names=("a", "b", "c"))
     expected = predict(network, data.train.X)
     for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert predict(other, data.train.X).tobytes() == expected.tobytes()
-        assert other.output_names == network.output_names
+        assert other.schema == network.schema
         other.layers[0].W += 1
     assert predict(network, data.train.X).tobytes() == expected.tobytes()
 

@@ -113,6 +113,7 @@ def test_default_recipe_reaches_98_percent(mnist, seed):
     assert evaluate(network, mnist.test).accuracy >= 0.98
 
 
+@pytest.mark.filterwarnings("ignore:the training loss")  # need not fall here
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 500])
 def test_same_seed_same_bits(batch_size, dtype, device: Device, rng):
     data = small_data(rng)

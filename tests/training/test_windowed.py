@@ -19,6 +19,9 @@ from mlp_xp.training.windowed.buffers import MANY_CLASSES
 from mlp_xp.training.windowed.layout import activation_in_place
 from mlp_xp.training.windowed.momentum import coefficients
 
+# There is nothing to learn in random labels.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss")
+
 
 def make(rng: np.random.Generator, rows: int, n_in: int, n_classes: int, kind: str) -> Dataset:
     X = rng.standard_normal((rows, n_in))

@@ -11,6 +11,7 @@ from mlp_xp.nn.losses import Multiclass, Objective
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import SGD, Optimizer
 from mlp_xp.training.config import Config
+from mlp_xp.training.model import Model
 from mlp_xp.training.windowed.momentum import WindowedMomentum
 from mlp_xp.training.windowed.sgd import WindowedSGD
 
@@ -38,7 +39,7 @@ def windowed_step(
     """
     # Exact types: a user's class derived from one of these may compute something else.
     obstacles = {
-        f"the network {type(network).__name__}": type(network) is not Network,
+        f"the network {type(network).__name__}": type(network) not in (Network, Model),
         f"the optimizer {config.optimizer}": type(optimizer) is not SGD,
         f"the objective {network.objective_name}": type(objective) is not Multiclass,
         "dropout": config.dropout > 0,

@@ -183,7 +183,8 @@ class WindowedSGD:
         xp.any(X, axis=0, out=buffers.live[:-1])
         live = xp.nonzero(buffers.live)[0]
         XT = buffers.XT[: len(live)]
-        scale_inputs(xp, X.T[live[:-1]], self.W.dtype, out=XT[:-1])
+        divisor = self.network.input_scale
+        scale_inputs(xp, X.T[live[:-1]], self.W.dtype, divisor, out=XT[:-1])
         XT[-1] = 1
         return live, XT
 
