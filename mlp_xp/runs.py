@@ -7,78 +7,28 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlp_xp import __version__
-from mlp_xp.data import DataSource
 from mlp_xp.devices import device_errors
 from mlp_xp.errors import DeviceError, DivergenceError, InputError
 from mlp_xp.files import exclusive, remove_temporary, write_atomic
+from mlp_xp.run_settings import RunSettings, read_settings
 from mlp_xp.training import (
     Callback,
-    Config,
     Evaluation,
     Trainer,
     evaluate,
     load_checkpoint,
     save_model,
 )
-from mlp_xp.training.checkpoint import MODEL
 from mlp_xp.training.early_stopping import check_weights
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The content of a settings file, such as a run's config.json, for RunSettings.from_dict().
-
-    Raises InputError, naming the file, if it can't be read or isn't a JSON object.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: not a settings file; it must hold a JSON object")
-    return values
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """All that a run is started with, as config.json holds it.
-
-    checkpoint_every: how often to save, as `30s`, `5m` or a number of epochs.
-    """
-
-    source: DataSource = field(default_factory=DataSource)
-    config: Config = field(default_factory=Config)
-    checkpoint_every: str = "60s"
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunSettings:
-        """The settings from the fields of all parts; missing ones get their default.
-
-        Raises InputError for an unknown setting and for a value out of range.
-        """
-        names = [field.name for field in fields(DataSource)]
-        own = {k: v for k, v in values.items() if k in (*names, "checkpoint_every")}
-        for name, value in own.items():
-            if not (isinstance(value, str) or (value is None and name in names[1:])):
-                raise InputError(f"{name} is {value!r}; it must be a string")
-        config = Config.from_dict({k: v for k, v in values.items() if k not in own})
-        every = own.pop("checkpoint_every", cls.checkpoint_every)
-        return cls(DataSource(**own), config, every)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, with absolute paths, which are valid from any folder."""
-        source = asdict(self.source.absolute())
-        return {**source, "checkpoint_every": self.checkpoint_every, **self.config.to_dict()}
+from mlp_xp.training.model_file import MODEL
 
 
 class RunFolder:
@@ -87,7 +37,8 @@ class RunFolder:
     config: RunSettings; read_settings() reads them back. metrics: one JSON object a line, whose
     "record" is `start`, `resume`, `epoch`, or the name of the split that the model was evaluated
     on. checkpoint: where the run can be continued, or extended once it is finished. model: the
-    result of a finished run. Whoever writes to the folder does so within create() or reopen().
+    result of a finished run. start: the model that the run began with, if it did with one. Whoever
+    writes to the folder does so within create() or reopen().
     """
 
     def __init__(self, path: Path):
@@ -96,6 +47,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoint.safetensors"
         self.model = path / MODEL
+        self.start = path / "start.safetensors"
         self.lock = path / ".lock"
 
     @classmethod
@@ -135,7 +87,7 @@ class RunFolder:
             yield self
 
     def _check_unused(self) -> None:
-        for file in (self.model, self.metrics, self.config, self.checkpoint):
+        for file in (self.model, self.metrics, self.config, self.checkpoint, self.start):
             if file.exists():
                 raise InputError(
                     f"{self.path}: already holds a run ({file.name}); use another folder"
@@ -197,7 +149,7 @@ class RunFolder:
                 f"the loss on the {name} data is {result.loss} after the last step: "
                 f"lower --lr ({trainer.config.lr})"
             )
-        self.log(name, accuracy=result.accuracy, loss=result.loss)
+        self.log(name, **{"accuracy": None, **result.to_dict()})
         return name, result
 
     def _has_result(self) -> bool:
@@ -246,6 +198,7 @@ class RunFolder:
                 "test_rows": len(data.test) if data.test else 0,
                 "features": data.n_features,
                 "outputs": data.n_outputs,
+                "notes": list(data.notes),
             },
             config=trainer.config.to_dict(),
             rows_done=trainer.rows,

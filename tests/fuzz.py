@@ -21,9 +21,10 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["mlp_xp", "zipfile", "csv", "numpy.lib.format"]):
-    from mlp_xp import Network, load_data, load_model, runs, save_model
+    from mlp_xp import Network, load_data, load_model, save_model
     from mlp_xp.data import idx, npz
     from mlp_xp.devices import CPU
+    from mlp_xp.run_settings import RunSettings, read_settings
 
 from helpers.idx_file import idx_bytes
 
@@ -37,7 +38,7 @@ READERS: list[tuple[str, Callable[[Path], object]]] = [
     ("a-ubyte", idx.read),
     ("a-ubyte.gz", idx.read),
     ("a.safetensors", lambda path: load_model(path, CPU())),
-    ("a.json", lambda path: runs.parse_settings(runs.read_settings(path))),
+    ("a.json", lambda path: RunSettings.from_dict(read_settings(path))),
 ]
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 

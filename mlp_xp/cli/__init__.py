@@ -21,7 +21,7 @@ from mlp_xp.errors import InputError, TrainingWarning, printable
 
 COMMANDS = {
     "train": "Train a network; without options, on MNIST to over 98% accuracy.",
-    "evaluate": "Print the loss, accuracy and confusion matrix of a saved model.",
+    "evaluate": "Print how well a saved model does, and where it fails.",
     "predict": "Print what a model predicts for each row of a file.",
     "doctor": "Check which devices work here, and whether their results agree.",
 }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlp_xp.cli import add_help, device
+from mlp_xp.cli import add_help, device, tell
 from mlp_xp.cli.options import argument_type, check_present, parse_path
-from mlp_xp.errors import InputError, printable
+from mlp_xp.errors import InputError
 
 if TYPE_CHECKING:
-    from mlp_xp.data import Dataset
-    from mlp_xp.nn import Network
-    from mlp_xp.types import HostArray
+    from mlp_xp.data import Split
+    from mlp_xp.training import Model
+
+FIRST_ROWS = 4096
+"""Rows that show whether the columns mean what they meant in training."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,52 +29,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", metavar="NAME", help="the label column, in a table (the model's)"
     )
+    parser.add_argument("--all", action="store_true", help="a line for each class, however many")
     device.add_arguments(parser)
     add_help(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print how well a model does on a data set."""
+    from mlp_xp.cli.results import headline, table
     from mlp_xp.training import evaluate, load_model
 
     selected = device.select(arguments)
     network = load_model(arguments.model, selected)
-    data = _load(arguments, network)
-    split_name, split = data.evaluation_split
+    name, split = _load(arguments, network)
+    surprise = network.surprise(split.take(0, FIRST_ROWS)[0])
+    if surprise is not None:
+        tell(f"warning: {arguments.data or name}: {surprise}")
     result = evaluate(network, split)
     device.announce(selected)
-    # Rows of another file than the run's are neither its training rows nor its test set.
-    which = split_name if data.test or arguments.data is None else ""
-    title = printable(" ".join(filter(None, (data.name, which))))
-    accuracy = "" if result.accuracy is None else f"accuracy {result.accuracy:.2%}  "
-    print(f"{title} {accuracy}loss {result.loss:.4f}  rows {len(split)}")
-    if result.confusion is not None:
-        names = network.output_names or tuple(map(str, range(len(result.confusion))))
-        print(_format_confusion(result.confusion, tuple(map(printable, names))))
+    print(headline(name, result, network.output_names))
+    print(table(result, network.output_names, all_rows=arguments.all))
 
 
-def _load(arguments: argparse.Namespace, network: Network) -> Dataset:
-    """The data that the command line names, or else the data of the model's run."""
+def _load(arguments: argparse.Namespace, network: Model) -> tuple[str, Split]:
+    """The rows to evaluate on, and what they are called.
+
+    Those of the data that the command line names, or else those of the model's run that it wasn't
+    trained on.
+    """
     from mlp_xp.data import load_data
     from mlp_xp.runs import RunFolder
+    from mlp_xp.training.checkpoint import trained_on
 
-    data = arguments.data
-    if data is None:
-        path = arguments.model
-        folder = RunFolder(path if path.is_dir() else path.parent)
-        if not folder.config.exists():
-            raise InputError(f"{path}: belongs to no run, so give the data with --data")
-        data = folder.read_settings().source.data
-        check_present(data, "--data")
-    return load_data(data, label=arguments.label, objective=network.objective_name, like=network)
-
-
-def _format_confusion(confusion: HostArray, names: tuple[str, ...]) -> str:
-    """The confusion matrix as text: a row for each true class, a column for each predicted one."""
-    corner = "true \\ predicted"
-    left = max(len(corner), *map(len, names))
-    width = max(len(str(confusion.max())), *map(len, names)) + 2
-    lines = [f"{corner:{left}}" + "".join(f"{name:>{width}}" for name in names)]
-    for name, row in zip(names, confusion, strict=True):
-        lines.append(f"{name:{left}}" + "".join(f"{count:{width}}" for count in row))
-    return "\n".join(lines)
+    if arguments.data is not None:
+        data = load_data(arguments.data, label=arguments.label, like=network)
+        return (f"{arguments.data} test", data.test) if data.test else (arguments.data, data.train)
+    path = arguments.model
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    if not folder.config.exists():
+        raise InputError(f"{path}: belongs to no run, so give the data with --data")
+    settings = folder.read_settings()
+    check_present(settings.source.data, "--data")
+    source = replace(settings.source, label=arguments.label or settings.source.label)
+    data = source.load(network.objective_name, like=network, seed=settings.config.seed)
+    if folder.checkpoint.exists() and trained_on(folder.checkpoint) != data.fingerprint():
+        tell(
+            f"warning: {settings.source.data} has changed since the run was trained on it, so "
+            "these rows may be among those that it learned from"
+        )
+    which, split = data.evaluation_split
+    return f"{data.name} {which}", split

@@ -13,7 +13,7 @@ from mlp_xp.errors import InputError
 from mlp_xp.training.config import PRESETS, SETTINGS
 
 if TYPE_CHECKING:
-    from mlp_xp.runs import RunSettings
+    from mlp_xp.run_settings import RunSettings
     from mlp_xp.training.settings import Setting
 
 T = TypeVar("T")
@@ -22,6 +22,17 @@ GROUPS = ("data", "network", "optimization", "regularization", "run", "device")
 """The groups of options in the help of `train`, in its order."""
 RESUMABLE = ("data", "validation", "epochs", "patience", "checkpoint_every")
 """The settings that --resume may change."""
+NAMES = (
+    "data", "label", "drop", "weight", "test", "size", "init_from", "checkpoint_every", *SETTINGS,
+)  # fmt: skip
+"""The options that are settings of a run."""
+BY_RECIPE = (
+    "standardize", "objective", "epochs", "optimizer", "lr", "weight_decay", "validation",
+    "patience",
+)  # fmt: skip
+"""The settings whose defaults follow from the data."""
+RECIPES = ("image", "tabular")
+"""As training.recipes has them, which would import NumPy for a help page."""
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -35,6 +46,24 @@ def add_groups(parser: argparse.ArgumentParser) -> dict[str, argparse._ArgumentG
     data.add_argument(
         "--label", metavar="NAME", help="the column to predict, in a table (the last)"
     )
+    data.add_argument(
+        "--drop", type=parse_names, metavar="A,B", help="columns to leave out, in a table (none)"
+    )
+    data.add_argument(
+        "--weight", metavar="NAME", help="the column of weights in the loss, in a table (none)"
+    )
+    data.add_argument(
+        "--test", type=argument_type(parse_share), metavar="SHARE",
+        help="rows to hold out as a test set, where there is none (0.2)",
+    )  # fmt: skip
+    data.add_argument(
+        "--size", type=argument_type(parse_size), metavar="HxW",
+        help="what pictures are brought to, like 28x28 (their own)",
+    )  # fmt: skip
+    run.add_argument(
+        "--recipe", choices=RECIPES, metavar="NAME",
+        help=f"settings to start from: {'|'.join(RECIPES)} (by the data)",
+    )  # fmt: skip
     run.add_argument(
         "--preset", choices=PRESETS, metavar="NAME",
         help=f"settings to start from: {'|'.join(PRESETS)} (none)",
@@ -42,6 +71,10 @@ def add_groups(parser: argparse.ArgumentParser) -> dict[str, argparse._ArgumentG
     run.add_argument(
         "--config", type=argument_type(parse_path), metavar="FILE",
         help="settings to start from: a run's config.json (none)",
+    )  # fmt: skip
+    run.add_argument(
+        "--init-from", type=argument_type(parse_path), metavar="MODEL",
+        help="start from this model's weights (none)",
     )  # fmt: skip
     for name, setting in SETTINGS.items():
         _add_setting(groups[setting.group], name, setting)
@@ -53,9 +86,10 @@ def _add_setting(group: argparse._ArgumentGroup, name: str, setting: Setting) ->
     options: dict[str, Any]
     if setting.is_flag:
         default = "on" if setting.default else "off"
+        default = "by the data" if name in BY_RECIPE else default
         options = {"action": argparse.BooleanOptionalAction}
     else:
-        default = setting.shown_default
+        default = "by the data" if name in BY_RECIPE else setting.shown_default
         if name == "validation":  # a number or a path: see read_settings()
             options = {"metavar": "SHARE|PATH"}
         else:
@@ -84,23 +118,40 @@ def argument_type(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings on the command line itself, by the names of their options."""
-    names = ("data", "label", "checkpoint_every", *SETTINGS)
-    return {k: v for k, v in vars(arguments).items() if k in names and v is not None}
+    given = {k: v for k, v in vars(arguments).items() if k in NAMES and v is not None}
+    if "validation" in given:
+        try:
+            given["validation"] = SETTINGS["validation"].parse(given["validation"])
+        except ValueError:
+            given["validation_data"] = given.pop("validation")
+    if "init_from" in given:
+        given["init_from"] = str(given["init_from"].resolve())
+    return given
 
 
-def read_settings(arguments: argparse.Namespace) -> RunSettings:
-    """The settings of a new run: the defaults, then --preset or --config, then single options.
+def read_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a new run: those of --preset or --config, then single options.
 
-    Raises InputError for settings that can't be used.
+    What isn't among them follows from the data. Raises InputError for settings that can't be used,
+    so far as they say so without the data.
     """
-    from mlp_xp import runs
+    from mlp_xp import run_settings
 
-    if arguments.preset and arguments.config:
-        raise InputError("--preset and --config exclude each other; give one of them")
-    base = dict(PRESETS[arguments.preset]) if arguments.preset else {}
+    chosen = [name for name in ("recipe", "preset", "config") if getattr(arguments, name)]
+    if len(chosen) > 1:
+        listed = " and ".join(f"--{name}" for name in chosen)
+        raise InputError(f"{listed} exclude each other; give one of them")
+    base: dict[str, Any] = dict(PRESETS[arguments.preset]) if arguments.preset else {}
     if arguments.config:
-        base = runs.read_settings(arguments.config)
-    return _changed(base, given_settings(arguments))
+        values = run_settings.read_settings(arguments.config)
+        base = run_settings.RunSettings.from_dict(values).to_dict()
+        del base["notes"]  # of other data
+    settings = _merged(base, given_settings(arguments))
+    for name in SETTINGS.keys() & settings.keys():
+        SETTINGS[name].validate(name, settings[name])
+    check_interval(settings.get("checkpoint_every", "60s"))
+    run_settings.RunSettings.from_dict({k: v for k, v in settings.items() if k not in SETTINGS})
+    return settings
 
 
 def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> RunSettings:
@@ -109,18 +160,22 @@ def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> Ru
     That is where its data is, when it ends and how often it is saved. Raises InputError for any
     other setting.
     """
+    from mlp_xp.run_settings import RunSettings
+
     given = given_settings(arguments)
-    names = [name for name in given if name not in RESUMABLE]
-    names += [name for name in ("preset", "config", "out") if getattr(arguments, name)]
+    names = [name for name in given if name not in (*RESUMABLE, "validation_data")]
+    names += [name for name in ("recipe", "preset", "config", "out") if getattr(arguments, name)]
     if names:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise InputError(f"--resume continues with the run's own settings; leave out {listed}")
-    changed = _changed(settings.to_dict(), given)
-    if "validation" in given and changed.config.validation != settings.config.validation:
+    changed = RunSettings.from_dict(_merged(settings.to_dict(), given))
+    check_interval(changed.checkpoint_every)
+    moved = "validation" in given or "validation_data" in given
+    if moved and changed.config.validation != settings.config.validation:
         raise InputError("--resume takes a --validation only for a validation set that has moved")
     if "data" not in given:
         check_present(changed.source.data, "--data")
-    if "validation" not in given:
+    if not moved:
         check_present(changed.source.validation_data, "--validation")
     return changed
 
@@ -131,21 +186,37 @@ def check_present(source: str | None, option: str) -> None:
         raise InputError(f"{source}: no such file or folder; if it has moved, give {option}")
 
 
-def _changed(base: dict[str, Any], given: dict[str, Any]) -> RunSettings:
+def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings `base` with those that are given in place of its own."""
-    from mlp_xp.runs import RunSettings
-
-    base, given = dict(base), dict(given)
-    if "validation" in given:  # in place of a share and of a data set, whichever the base has
+    base = dict(base)
+    if given.keys() & {"validation", "validation_data"}:  # one in place of the other
         base.pop("validation", None)
         base.pop("validation_data", None)
-        try:
-            given["validation"] = SETTINGS["validation"].parse(given["validation"])
-        except ValueError:
-            given["validation_data"] = given.pop("validation")
-    changed = RunSettings.from_dict({**base, **given})
-    check_interval(changed.checkpoint_every)
-    return changed
+    return {**base, **given}
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width, of `28x28`. Raises ValueError for anything else."""
+    match = re.fullmatch(r"([1-9][0-9]{0,3})[xX×]([1-9][0-9]{0,3})", text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is not a size; write height and width like 28x28")
+    return int(match[1]), int(match[2])
+
+
+def parse_share(text: str) -> float:
+    """A share, from 0 to below 1. Raises ValueError for anything else."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise ValueError(f"'{text}' is not a share of the rows; write one from 0 to below 1")
+    return share
 
 
 def parse_path(text: str) -> Path:

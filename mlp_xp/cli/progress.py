@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 from tqdm import tqdm
 
 from mlp_xp.training import Callback, Checkpointer, Trainer
+
+MOST_LINES = 50
+LINES = 20
 
 
 class SignalHandler(Callback):
@@ -59,7 +64,10 @@ class SignalHandler(Callback):
 
 
 class Reporter(Callback):
-    """Prints a line for each epoch; on a terminal, also draws a bar on standard error.
+    """Prints a line for each epoch, or for some; on a terminal, also draws a bar.
+
+    Of more than MOST_LINES epochs, there is a line for each that comes a second or more after the
+    last line, and for some of the others.
 
     If the line can't be printed, as in `| head -1`, a checkpoint is saved and the training stops;
     raise_failure() then raises the error.
@@ -69,6 +77,8 @@ class Reporter(Callback):
         self.signals = signals
         self.epochs = trainer.config.epochs
         self.failure: OSError | None = None
+        self.last_line = time.monotonic()
+        self.every = 1 if self.epochs <= MOST_LINES else math.ceil(self.epochs / LINES)
         self.bar = tqdm(
             total=trainer.n_rows * self.epochs,
             initial=_rows_done(trainer),
@@ -97,6 +107,10 @@ class Reporter(Callback):
     def on_epoch(self, trainer: Trainer) -> None:
         """Print the epoch's line."""
         epoch = trainer.history[-1]
+        soon = time.monotonic() - self.last_line < 1
+        if epoch.epoch % self.every and soon and not trainer.finished:
+            return  # the metrics have it
+        self.last_line = time.monotonic()
         fields = [f"epoch {epoch.epoch}/{self.epochs}", f"loss {epoch.loss:.4f}"]
         if epoch.validation_loss is not None:
             fields.append(f"validation loss {epoch.validation_loss:.4f}")
@@ -114,6 +128,19 @@ class Reporter(Callback):
         """Raise the error that kept a line from being printed, if one did."""
         if self.failure is not None:
             raise self.failure
+
+
+def reading_bar(done: int, total: int, bars: list[Any]) -> None:
+    """Draw, on a terminal, how many of the pictures are read. bars: empty before the first call."""
+    if not bars:
+        bars.append(tqdm(unit=" pictures", disable=not sys.stderr.isatty(), leave=False))
+    (bar,) = bars
+    bar.total = total
+    if done < bar.n:  # from the start again
+        bar.reset(total)
+    bar.update(done - bar.n)
+    if done == total:
+        bar.close()
 
 
 def _rows_done(trainer: Trainer) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlp_xp.cli import add_help, device, note, options, tell
@@ -17,8 +18,12 @@ from mlp_xp.cli.options import (
 from mlp_xp.errors import InputError
 
 if TYPE_CHECKING:
-    from mlp_xp.runs import RunFolder, RunSettings
-    from mlp_xp.training import Trainer
+    from mlp_xp.data import Dataset
+    from mlp_xp.devices import Device
+    from mlp_xp.nn import Network
+    from mlp_xp.run_settings import RunSettings
+    from mlp_xp.runs import RunFolder
+    from mlp_xp.training import Config, Trainer
 
 LARGE_DATA = 2**30
 """Bytes from which a fingerprint takes longer than writing a checkpoint should."""
@@ -56,25 +61,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train a network, evaluate it, and leave a run folder; returns the exit status."""
     from mlp_xp.runs import RunFolder
+    from mlp_xp.training import load_model, save_model
 
     if arguments.resume:
         with RunFolder(arguments.resume).reopen() as folder:
             settings = options.resumed_settings(arguments, folder.read_settings())
-            trainer = _trainer(settings, arguments)
+            selected = device.select(arguments)
+            config = settings.config
+            start = load_model(folder.start, selected) if folder.start.exists() else None
+            data = settings.source.load(config.objective, like=start, seed=config.seed)
+            trainer = _trainer(data, config, start, selected, arguments)
             _restore(trainer, folder, settings, quiet=arguments.quiet)
             return _train(trainer, folder, settings, arguments)
-    settings = options.read_settings(arguments)
-    trainer = _trainer(settings, arguments)
+    trainer, settings, recipe = _new_run(arguments)
     with RunFolder.create(arguments.out, trainer.data.name, settings) as folder:
+        if settings.init_from is not None:
+            save_model(trainer.network, folder.start)
+        if not arguments.quiet:
+            for line in (*trainer.data.notes, *recipe):
+                tell(f"{trainer.data.name}: {line}")
         return _train(trainer, folder, settings, arguments)
 
 
-def _trainer(settings: RunSettings, arguments: argparse.Namespace) -> Trainer:
+def _new_run(arguments: argparse.Namespace) -> tuple[Trainer, RunSettings, list[str]]:
+    """A trainer of the data and the settings on the command line, and which recipe they follow."""
+    from mlp_xp.cli.progress import reading_bar
+    from mlp_xp.data import DataSource
+    from mlp_xp.run_settings import SOURCE_FIELDS, RunSettings
+    from mlp_xp.training import SETTINGS, Config, config_for, load_model
+    from mlp_xp.training.recipes import describe
+    from mlp_xp.training.setup import decided_by
+    from mlp_xp.training.start import start_from, wanted_schema
+
+    given = options.read_settings(arguments)
+    selected = device.select(arguments)
+    progress = None if arguments.quiet else partial(reading_bar, bars=[])
+    source = DataSource(**{k: v for k, v in given.items() if k in SOURCE_FIELDS})
+    settings = {name: given[name] for name in SETTINGS if name in given}
+    seed, network = given.get("seed", 0), None
+    if given.get("init_from") is not None:  # which a run's config.json has as null
+        network = load_model(given["init_from"], selected)
+        data = source.load(
+            network.objective_name, like=wanted_schema(network), seed=seed, progress=progress
+        )
+        network, data = start_from(network, data, seed)
+        settings = {**decided_by(network), **settings}
+    else:
+        data = source.load(given.get("objective"), seed=seed, progress=progress)
+    complete = arguments.preset or arguments.config
+    config = Config(**settings) if complete else config_for(data, arguments.recipe, **settings)
+    recipe = [] if complete else [describe(data, config, arguments.recipe)]
+    trainer = _trainer(data, config, network, selected, arguments)
+    every = given.get("checkpoint_every", RunSettings.checkpoint_every)
+    settings_of_run = RunSettings(source, trainer.config, every, given.get("init_from"), data.notes)
+    return trainer, settings_of_run, recipe
+
+
+def _trainer(
+    data: Dataset,
+    config: Config,
+    network: Network | None,
+    selected: Device,
+    arguments: argparse.Namespace,
+) -> Trainer:
     from mlp_xp.training import Trainer
 
-    selected = device.select(arguments)
-    data = settings.source.load(settings.config.objective)
-    return Trainer(data, settings.config, selected, device_memory=arguments.device_memory)
+    return Trainer(data, config, selected, network, arguments.device_memory)
 
 
 def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings, *, quiet: bool) -> None:
@@ -133,6 +185,12 @@ def _train(
         _tell_how_to_resume(trainer, folder, arguments)
         reporter.raise_failure()
         return 128 + signals.stopped_by
+    best, done = trainer.early_stopping.best_epoch, len(trainer.history)
+    if done < trainer.config.epochs and not arguments.quiet:
+        tell(
+            f"stopped early, after epoch {done}: the validation loss was lowest in epoch {best}, "
+            "whose weights are kept"
+        )
     _finish(trainer, folder, quiet=arguments.quiet)
     return 0
 
@@ -147,10 +205,13 @@ def _tell_how_to_resume(trainer: Trainer, folder: RunFolder, arguments: argparse
 
 
 def _finish(trainer: Trainer, folder: RunFolder, *, quiet: bool) -> None:
+    from mlp_xp.cli.results import summary
+    from mlp_xp.training import find_doubts
+
     split_name, result = folder.finish(trainer)
-    if result.accuracy is None:
-        print(f"{split_name} loss {result.loss:.4f}", flush=True)
-    else:
-        print(f"{split_name} accuracy {result.accuracy:.2%}", flush=True)
+    names = trainer.network.schema.outputs(trainer.data.n_outputs)
+    print(summary(split_name, result, names), flush=True)
+    for doubt in find_doubts(trainer, result, names):
+        tell(f"warning: {doubt}")
     if not quiet:
         note(f"saved {folder.model}")

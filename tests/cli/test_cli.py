@@ -28,10 +28,15 @@ def place(tmp_path_factory) -> Path:
     X[np.arange(240), y] += 180
     np.savez(folder / "bars.npz", x_train=X[:200], y_train=y[:200], x_test=X[200:], y_test=y[200:])
     np.savez(folder / "rows.npz", X=X[:50], y=y[:50])
-    done = run("train", "--data", "bars.npz", "--hidden", "8", "--out", "run", folder=folder)
+    options = ["--recipe", "image", "--hidden", "8", "--out", "run"]
+    done = run("train", "--data", "bars.npz", *options, folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "printed").write_text(done.stdout)
-    notice, saved = done.stderr.splitlines()
+    recipe, notice, saved = done.stderr.splitlines()
+    assert recipe == (
+        "mlp_xp: bars: recipe image (200 rows of 16 bytes): inputs as they are, sgd, lr 0.3, "
+        "10 epochs"
+    )
     assert re.match(r"device (cpu: \w|cuda:0$)", notice)
     assert saved == f"saved {Path('run') / 'model.safetensors'}"
     return folder
@@ -51,7 +56,7 @@ def test_train_prints_an_epoch_a_line_and_the_accuracy_last(place):
         assert re.fullmatch(
             rf"epoch {number}/10  loss \d\.\d{{4}}  \d+\.\d\d s  [\d,]+ samples/s", line
         )
-    assert lines[10] == "test accuracy 100.00%"
+    assert lines[10].startswith("test accuracy 100.00%  (always '0'")
 
 
 def test_train_leaves_a_run_folder(place):
@@ -70,7 +75,8 @@ def test_train_leaves_a_run_folder(place):
     assert start["versions"]["numpy"] == np.__version__
     assert start["config"]["hidden"] == [8]
     assert start["data"] == {
-        "name": "bars", "train_rows": 200, "test_rows": 40, "features": 16, "outputs": 3
+        "name": "bars", "train_rows": 200, "test_rows": 40, "features": 16, "outputs": 3,
+        "notes": [],
     }  # fmt: skip
     assert [record["epoch"] for record in epochs] == list(range(1, 11))
     assert {"record", "loss", "seconds", "samples_per_second"} <= epochs[0].keys()
@@ -99,9 +105,10 @@ def test_an_option_beside_a_preset_overrides_it(place):
 
 
 def test_no_hidden_layer_trains(place):
-    done = run("train", "--data", "bars.npz", "--hidden", "", "--out", "linear", folder=place)
+    options = ["--recipe", "image", "--hidden", "", "--out", "linear"]
+    done = run("train", "--data", "bars.npz", *options, folder=place)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "test accuracy 100.00%"
+    assert done.stdout.splitlines()[-1].startswith("test accuracy 100.00%  (always ")
     assert json.loads((place / "linear" / "config.json").read_text())["hidden"] == []
     assert mlp_xp.load_model(place / "linear").sizes == (16, 3)
 
@@ -115,12 +122,13 @@ def test_an_activation_of_a_users_own_script(place, monkeypatch, capsys):
 
     monkeypatch.chdir(place)
     command = ["train", "--data", "bars.npz", "--activation", "softsign", "--out", "softsign"]
+    command += ["--recipe", "image"]
     with pytest.raises(SystemExit, match="2"):
         main(command)
     assert "invalid choice: 'softsign'" in capsys.readouterr().err
     monkeypatch.setitem(ACTIVATIONS, "softsign", Activation(softsign, derivative, "glorot"))
     assert main(command) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "test accuracy 100.00%"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy 100.00%  (")
     assert main(["evaluate", "softsign"]) == 0
     assert mlp_xp.load_model("softsign").activation_name == "softsign"
     with pytest.raises(SystemExit, match="0"):
@@ -131,7 +139,7 @@ def test_an_activation_of_a_users_own_script(place, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("objective", "y", "prediction"),
     [
-        ("multilabel", np.array([[1, 0], [0, 0], [1, 1]] * 20), r"(0|1|0,1|-)  0\.\d{4} 0\.\d{4}"),
+        ("multilabel", np.array([[1, 0], [0, 0], [1, 1]] * 20), r"[01],[01],0\.\d{9},0\.\d{9}"),
         ("regression", np.linspace(-1, 1, 60), r"-?\d[-.e\d]*"),
     ],
 )
@@ -139,25 +147,36 @@ def test_other_objectives(objective, y, prediction, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     np.savez("data.npz", X=np.arange(120, dtype=np.uint8).reshape(60, 2), y=y)
     command = ["--data", "data.npz", "--objective", objective, "--hidden", "8"]
-    command += ["--lr", "0.01", "--standardize"]
-    assert main(["train", *command, "--epochs", "2", "--out", "run", "--quiet"]) == 0
+    command += ["--recipe", "image", "--lr", "0.01", "--standardize"]
+    command += ["--test", "0"]
+    options = ["--epochs", "2", "--out", "run", "--quiet"]
+    assert main(["train", *command, *options]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("train loss " if objective == "regression" else "train accuracy ")
+    line = {
+        "multilabel": r"accuracy \d+\.\d\d%  exact match \d+\.\d\d%  \(always the more .*\)",
+        "regression": r"R2 -?\d+\.\d\d  \(RMSE [\d.]+; always the mean.*: 0\.587\)",
+    }[objective]
+    assert re.fullmatch(f"train {line}", last)
     assert main(["evaluate", "run"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"data train (accuracy \d+\.\d\d%  )?loss \d\.\d{4}  rows 60", line)
+    first, *rows = capsys.readouterr().out.splitlines()
+    numbers = r"  loss \d\.\d{4}  rows 60  "
+    assert re.fullmatch("data train " + line.replace(r"  \(", numbers + r"\(", 1), first)
+    assert [row.split()[0] for row in rows[1:3]] == {
+        "multilabel": ["0", "1"], "regression": ["0"]
+    }[objective]  # fmt: skip
     np.save("rows.npy", np.arange(12, dtype=np.uint8).reshape(6, 2))
     assert main(["predict", "run", "rows.npy"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == {"multilabel": "row,0,1,p(0),p(1)", "regression": "row,0"}[objective]
     assert len(lines) == 6
     for number, line in enumerate(lines):
-        assert re.fullmatch(rf"rows\.npy:{number}  {prediction}", line), line
+        assert re.fullmatch(rf"{number},{prediction}", line), line
 
 
 def test_validation_is_a_share_or_a_data_set(place, monkeypatch):
     monkeypatch.chdir(place)
     command = ["train", "--data", "bars.npz", "--epochs", "1", "--quiet"]
-    assert main([*command, "--validation", "0.2", "--out", "share"]) == 0
+    assert main([*command, "--recipe", "image", "--validation", "0.2", "--out", "share"]) == 0
     first, second = RunFolder(Path("share")), RunFolder(Path("set"))
     found = first.read_settings()
     assert (found.source.validation_data, found.config.validation) == (None, 0.2)
@@ -187,14 +206,20 @@ def test_a_run_is_never_overwritten(place):
 
 
 def test_without_a_test_set_the_training_set_is_named(place):
-    done = run("train", "--data", "rows.npz", "--epochs", 30, "--out", "rows", folder=place)
+    options = ["--epochs", 30, "--test", 0, "--out", "rows"]
+    done = run("train", "--data", "rows.npz", *options, folder=place)
     assert done.stdout.splitlines()[-1].startswith("train accuracy ")
+    done = run("evaluate", "rows", folder=place)
+    assert done.stdout.startswith("rows train accuracy ")
 
 
 def test_evaluate(place):
     done = run("evaluate", "run", "--data", "bars.npz", folder=place)
-    first, head, *rows = done.stdout.splitlines()
-    assert re.fullmatch(r"bars test accuracy 100\.00%  loss \d\.\d{4}  rows 40", first)
+    first, *classes, head, _, _, _ = done.stdout.splitlines()
+    rows = done.stdout.splitlines()[-3:]
+    line = r"bars.npz test accuracy 100\.00%  loss \d\.\d{4}  rows 40  \(always '0': 32\.5%\)"
+    assert re.fullmatch(line, first)
+    assert classes[1].split() == ["0", "1.000", "1.000", "1.000", "13"]
     assert head.split()[-3:] == ["0", "1", "2"]
     assert [line.split() for line in rows] == [
         ["0", "13", "0", "0"],
@@ -206,7 +231,7 @@ def test_evaluate(place):
 def test_a_run_is_evaluated_on_its_own_data(place):
     (place / "elsewhere").mkdir(exist_ok=True)
     done = run("evaluate", place / "run", folder=place / "elsewhere")
-    line = r"bars test accuracy 100\.00%  loss \d\.\d{4}  rows 40\n"
+    line = r"bars test accuracy 100\.00%  loss \d\.\d{4}  rows 40  \("
     assert re.match(line, done.stdout), done.stderr
 
 
@@ -239,7 +264,7 @@ def test_output_that_cannot_be_written_is_one_line(place):
 def test_suffixes_may_be_capitals(place):
     (place / "BARS.NPZ").write_bytes((place / "bars.npz").read_bytes())
     done = run("evaluate", "run", "--data", "BARS.NPZ", folder=place)
-    assert done.stdout.startswith("BARS test accuracy 100.00%"), done.stderr
+    assert done.stdout.startswith("BARS.NPZ test accuracy 100.00%"), done.stderr
 
 
 def test_predict_reads_arrays_and_pictures(place):
@@ -249,13 +274,15 @@ def test_predict_reads_arrays_and_pictures(place):
     Image.fromarray(digit).save(place / "digit.png")
     Image.fromarray(255 - digit).save(place / "inverted.png")
     done = run("predict", "run", "bars.npz", "one.npy", "digit.png", "inverted.png", folder=place)
-    lines = [line.split() for line in done.stdout.splitlines()]
+    head, *lines = [line.split(",") for line in done.stdout.splitlines()]
+    assert head == ["row", "file", "class", "p(0)", "p(1)", "p(2)"]
     assert len(lines) == 40 + 3
-    assert [line[0] for line in lines[-3:]] == ["one.npy:0", "digit.png:0", "inverted.png:0"]
-    assert {line[1] for line in lines[-3:]} == {"1"}
-    assert lines[-1][1:] == lines[-2][1:] == lines[-3][1:]
+    files = ["one.npy", "digit.png", "inverted.png"]
+    assert [line[:2] for line in lines[-4:]] == [["39", "bars.npz"], *(["0", f] for f in files)]
+    assert {line[2] for line in lines[-3:]} == {"1"}
+    assert lines[-1][2:] == lines[-2][2:] == lines[-3][2:]
     for line in lines:
-        assert sum(map(float, line[2:])) == pytest.approx(1, abs=2e-4)
+        assert sum(map(float, line[3:])) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(

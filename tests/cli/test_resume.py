@@ -123,7 +123,8 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> tuple[str, str]:
     return out, err
 
 
-TRAIN = ("--data", "bytes.npz", "--hidden", "60", "--epochs", "200", "--checkpoint-every", "1")
+BYTES = ("--data", "bytes.npz", "--recipe", "image", "--test", "0")
+TRAIN = (*BYTES, "--hidden", "60", "--epochs", "200", "--checkpoint-every", "1")
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +159,9 @@ def stop_and_resume(place: Path, name: str, signum: int, share: float) -> bool:
         killed = signum == signal.SIGKILL
         assert process.returncode == (-signum if killed else 128 + signum), err
         if not killed:
-            assert err.count("\n") == 1
-            assert f"train --resume {name}" in err
+            recipe, stopped_at = err.splitlines()
+            assert recipe.startswith("mlp_xp: bytes: recipe image (2,348 rows of 12 bytes): ")
+            assert f"train --resume {name}" in stopped_at
         finish(start("--resume", name, folder=place))
     assert (place / name / "model.safetensors").read_bytes() == (
         place / "whole" / "model.safetensors"
@@ -361,9 +363,7 @@ def test_data_that_has_gone_can_be_named(place):
     assert (done.returncode, done.stderr) == (2, err)
     typo = ("--data", "typo.npz", "--validation", "moved.npz")
     _, err = finish(start(*resume, *typo, folder=place), status=2)
-    assert (
-        err == "mlp_xp: error: typo.npz: no such file or folder; give mnist, or the path of one\n"
-    )
+    assert err == "mlp_xp: error: typo.npz: no such file or folder; check the path\n"
     _, err = finish(start(*resume, "--data", "moved.npz", folder=place), status=2)
     assert err == f"mlp_xp: error: {left} --validation\n"
     finish(start(*resume, "--data", "moved.npz", "--validation", "moved.npz", folder=place))
@@ -380,7 +380,7 @@ def test_without_a_checkpoint_nothing_says_whether_data_is_the_same(place):
 def test_a_finished_run_can_be_extended(schedule, place):
     """With a constant rate, to the bits of a run that was as long from the start."""
     short, long = f"short-{schedule}", f"long-{schedule}"
-    options = ("--data", "bytes.npz", "--hidden", "9", "--schedule", schedule,
+    options = (*BYTES, "--hidden", "9", "--schedule", schedule,
                "--optimizer", "adam", "--lr", "0.002")  # fmt: skip
     finish(start(*options, "--epochs", "3", "--out", short, folder=place))
     finish(start(*options, "--epochs", "5", "--out", long, folder=place))
@@ -404,7 +404,7 @@ def test_a_finished_run_can_be_extended(schedule, place):
 
 def test_extended_to_where_it_was_stopped(place):
     """After the last chunk of its new last epoch, with a warmup of all epochs: no step is left."""
-    options = ("--data", "bytes.npz", "--hidden", "9", "--epochs", "6", "--warmup", "6")
+    options = (*BYTES, "--hidden", "9", "--epochs", "6", "--warmup", "6")
     finish(start(*options, "--out", "warm", "--checkpoint-every", "1", folder=place))
     finish(start("--resume", "warm", "--epochs", "8", folder=place))
     run = stopped_run(place, "cut", "--warmup", "200")
@@ -414,7 +414,7 @@ def test_extended_to_where_it_was_stopped(place):
 
 
 def test_a_run_that_stopped_early_can_be_extended(place):
-    options = ("--data", "bytes.npz", "--hidden", "40", "--validation", "0.2", "--lr", "3",
+    options = (*BYTES, "--hidden", "40", "--validation", "0.2", "--lr", "3",
                "--epochs", "60", "--schedule", "constant")  # fmt: skip
     finish(start(*options, "--patience", "2", "--out", "early-2", folder=place))
     finish(start(*options, "--patience", "6", "--out", "early-6", folder=place))
@@ -433,7 +433,7 @@ def test_a_run_that_diverges_gives_its_best_network(place, monkeypatch, capsys):
     """In this process, as the schedule is of a user's own."""
     monkeypatch.chdir(place)
     monkeypatch.setitem(SCHEDULES, "explosion", Explosion)
-    options = ["--data", "bytes.npz", "--hidden", "9", "--validation", "0.2", "--patience", "5",
+    options = [*BYTES, "--hidden", "9", "--validation", "0.2", "--patience", "5",
                "--schedule", "explosion", "--epochs", "6", "--device", "cpu"]  # fmt: skip
     assert main(["train", *options, "--out", "explosion", "--checkpoint-every", "2"]) == 0
     printed = capsys.readouterr()

@@ -14,7 +14,8 @@ from mlp_xp import Config, Dataset, DeviceError, InputError, Split, Trainer, loa
 from mlp_xp.data import DataSource
 from mlp_xp.devices import CPU
 from mlp_xp.errors import TrainingWarning
-from mlp_xp.runs import MetricsLogger, RunFolder, RunSettings, read_settings
+from mlp_xp.run_settings import RunSettings, read_settings
+from mlp_xp.runs import MetricsLogger, RunFolder
 from mlp_xp.training import Checkpointer
 
 CONFIG = Config(hidden=(3,), epochs=2, objective="multiclass", betas=(0.9, 0.999))
@@ -71,9 +72,11 @@ def test_a_run_from_start_to_finish(folder, trainer):
     name, result = folder.finish(trainer)
     assert name == "train"
     assert [record["record"] for record in records(folder)] == ["start", "epoch", "epoch", "train"]
-    assert records(folder)[-1] == {
-        "record": "train", "accuracy": result.accuracy, "loss": result.loss
-    }  # fmt: skip
+    last = records(folder)[-1]
+    assert last == {"record": "train", **result.to_dict()}
+    assert (last["accuracy"], last["loss"]) == (result.accuracy, result.loss)
+    assert last["baseline"]["accuracy"] == result.baseline.accuracy
+    assert last["recall"] == result.recall.tolist()
     assert sorted(path.name for path in folder.path.iterdir()) == [
         ".lock", "checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors"
     ]  # fmt: skip
@@ -139,7 +142,7 @@ def test_a_test_set_that_overflows_is_named_and_the_model_is_saved(folder, train
     test = Split(np.float32([[1, 2], [3e38, 3e38]]), np.array([0, 1]))
     trainer = Trainer(replace(trainer.data, test=test), CONFIG, CPU())
     trainer.fit()
-    trainer.network.layers[0].W[...] = 9
+    trainer.network.layers[0].W[...] = 9e3
     with pytest.raises(InputError, match=r"^test data: the .* row 1 isn't finite: .* is saved: "):
         folder.finish(trainer)
     assert folder.model.exists()

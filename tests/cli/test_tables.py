@@ -48,11 +48,12 @@ def output(capsys, *command: str) -> str:
 
 def test_another_order_of_columns_is_evaluated_and_predicted_alike(place, capsys):
     same = output(capsys, "evaluate", "run", "--data", "same.csv")
-    assert same.startswith("same accuracy 9")
+    assert same.startswith("same.csv accuracy 9")
     other = output(capsys, "evaluate", "run", "--data", "other.csv")
     assert other == same.replace("same", "other", 1)
     same = output(capsys, "predict", "run", "same.csv")
-    assert output(capsys, "predict", "run", "other.csv") == same.replace("same", "other")
+    assert same.startswith("row,kind,p(long),p(wide)\n0,")
+    assert output(capsys, "predict", "run", "other.csv") == same
 
 
 def test_a_validation_set_too(place, capsys):
@@ -85,7 +86,7 @@ def test_a_row_that_overflows_is_named_by_its_file_and_number(place, capsys, mon
 
 def test_a_model_file_is_evaluated_on_the_data_of_its_run_or_on_none(place, capsys):
     own = output(capsys, "evaluate", "run")
-    assert own.startswith("train train accuracy ")
+    assert own.startswith("train test accuracy ")
     assert output(capsys, "evaluate", "run/model.safetensors") == own
     shutil.copy("run/model.safetensors", "alone.safetensors")
     assert main(["evaluate", "alone.safetensors"]) == 2

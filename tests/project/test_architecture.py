@@ -18,16 +18,22 @@ PACKAGE = Path(mlp_xp.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: each may import those before it, never one after it.
 TOP_LEVEL = [
-    "types", "lazy", "errors", "files", "devices", "nn", "data", "training", "runs",
-    "diagnostics", "cli",
+    "types", "lazy", "errors", "files", "schema", "devices", "nn", "data", "training",
+    "run_settings", "runs", "diagnostics", "cli",
 ]  # fmt: skip
 # Within a subpackage, from the bottom up too.
 SUBMODULES = {
     "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
     "devices": ["probe", "device", "blas"],
+    "data": [
+        "memory", "checks", "classes", "raw", "values", "columns", "encoder", "labels", "tablefile",
+        "header", "csv", "roles", "table", "frames", "arrays", "split", "dataset", "sampling",
+        "npz", "idx", "pictures", "source", "rows", "loader", "predictions",
+    ],
     "training": [
-        "settings", "config", "evaluation", "step", "windowed", "setup", "history",
-        "early_stopping", "checkpoint", "callbacks", "environment", "trainer",
+        "settings", "config", "metrics", "tally", "evaluation", "model", "step", "windowed",
+        "setup", "history", "early_stopping", "doubts", "model_file", "checkpoint",
+        "callbacks", "environment", "trainer", "start", "recipes", "api",
     ],
     "diagnostics": ["parity", "doctor"],
 }  # fmt: skip

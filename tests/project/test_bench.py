@@ -299,6 +299,7 @@ def test_the_notebooks_loop_and_ours_agree(schedule, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.filterwarnings("ignore:the training loss")  # need not fall here
 def test_scikit_learn_and_ours_agree():
     pytest.importorskip("sklearn")
     problem = Problem(hidden=(16,), rows=320, epochs=2, lr=0.05, dtype="float64")
