@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import mlp_xp
 from mlp_xp.runs import RunFolder
@@ -190,6 +191,25 @@ def test_a_run_comes_out_on_the_volume_and_is_as_good_outside(cpu, tmp_path, use
     }  # fmt: skip
     outside = call(sys.executable, "-m", "mlp_xp", "evaluate", tmp_path / "run", cwd=ROOT)
     assert accuracy(outside.stdout) == accuracy(done.stdout)
+
+
+@pytest.mark.image
+def test_a_table_and_pictures_are_read(cpu, tmp_path):
+    """Nothing can be installed in a container later."""
+    tmp_path.chmod(0o777)
+    rows = [f"{i % 5},{'red' if i % 2 else 'blue'},{'xy'[i % 2]}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,color,kind", *rows]) + "\n")
+    for name, gray in (("black", 0), ("white", 255)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (8, 8), gray).save(tmp_path / "pictures" / name / f"{i}.png")
+    for data in ("t.csv", "pictures"):
+        done = cpu(
+            *("train", "--data", data, "--epochs", 40, "--out", f"run-{data}"),
+            options=(f"--user={STRANGER}", f"--volume={tmp_path}:/data"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert accuracy(done.stdout) == "100.00%"
 
 
 @pytest.mark.image
