@@ -66,8 +66,8 @@ class SignalHandler(Callback):
 class Reporter(Callback):
     """Prints a line for each epoch, or for some; on a terminal, also draws a bar.
 
-    Of more than MOST_LINES epochs, there is a line for each that comes a second or more after the
-    last line, and for some of the others.
+    Of more than MOST_LINES epochs, there is a line for the first, for each that comes a second or
+    more after the last line, and for some of the others.
 
     If the line can't be printed, as in `| head -1`, a checkpoint is saved and the training stops;
     raise_failure() then raises the error.
@@ -77,7 +77,7 @@ class Reporter(Callback):
         self.signals = signals
         self.epochs = trainer.config.epochs
         self.failure: OSError | None = None
-        self.last_line = time.monotonic()
+        self.last_line = -math.inf
         self.every = 1 if self.epochs <= MOST_LINES else math.ceil(self.epochs / LINES)
         self.bar = tqdm(
             total=trainer.n_rows * self.epochs,

@@ -126,7 +126,7 @@ def test_evaluate_and_predict_say_which_device_auto_is(place):
 def test_a_reader_that_goes_away_leaves_a_run_that_can_be_resumed(place):
     command = "$mlp_xp train --data t.csv --out pipe --epochs 100000 --lr 0.01 --device cpu"
     done = shell(f"({command}; echo status $? >&2) | head -1", place)
-    assert done.stdout.startswith("epoch ")
+    assert done.stdout.startswith("epoch 1/100000 ")
     *notices, message, status = done.stderr.splitlines()
     assert len(notices) == 3
     assert "continue with: python -m mlp_xp train --resume pipe" in message

@@ -147,8 +147,9 @@ def accuracy(output: str) -> str:
 
 
 @pytest.mark.image
-def test_the_cpu_image_weighs_at_most_300_mb(engine, cpu):
-    assert int(inspect(engine, "cpu", "{{.Size}}")) <= 300e6
+def test_the_cpu_image_weighs_at_most_480_mb(engine, cpu):
+    """170 MB of them are pyarrow."""
+    assert int(inspect(engine, "cpu", "{{.Size}}")) <= 480e6
 
 
 @pytest.mark.image
@@ -243,8 +244,8 @@ def test_stopping_the_container_saves_the_run(engine, cpu, tmp_path):
 
 
 @pytest.mark.image_gpu
-def test_the_cuda_image_weighs_at_most_1_4_gb(engine, cuda13):
-    assert int(inspect(engine, "cuda13", "{{.Size}}")) <= 1.4e9
+def test_the_cuda_image_weighs_at_most_1_6_gb(engine, cuda13):
+    assert int(inspect(engine, "cuda13", "{{.Size}}")) <= 1.6e9
 
 
 @pytest.mark.image_gpu
