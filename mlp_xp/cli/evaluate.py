@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from mlp_xp.data import Split
     from mlp_xp.training import Model
 
-FIRST_ROWS = 4096
-"""Rows that show whether the columns mean what they meant in training."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `evaluate`."""
@@ -38,11 +35,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Print how well a model does on a data set."""
     from mlp_xp.cli.results import headline, table
     from mlp_xp.training import evaluate, load_model
+    from mlp_xp.training.model import ROWS_LOOKED_AT
 
     selected = device.select(arguments)
     network = load_model(arguments.model, selected)
     name, split = _load(arguments, network)
-    surprise = network.surprise(split.take(0, FIRST_ROWS)[0])
+    surprise = network.surprise(split.take(0, ROWS_LOOKED_AT)[0])  # not all, of a mapped file
     if surprise is not None:
         tell(f"warning: {arguments.data or name}: {surprise}")
     result = evaluate(network, split)

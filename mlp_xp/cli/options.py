@@ -86,15 +86,15 @@ def _add_setting(group: argparse._ArgumentGroup, name: str, setting: Setting) ->
     options: dict[str, Any]
     if setting.is_flag:
         default = "on" if setting.default else "off"
-        default = "by the data" if name in BY_RECIPE else default
         options = {"action": argparse.BooleanOptionalAction}
     else:
-        default = "by the data" if name in BY_RECIPE else setting.shown_default
+        default = setting.shown_default
         if name == "validation":  # a number or a path: see read_settings()
             options = {"metavar": "SHARE|PATH"}
         else:
             parse = argument_type(setting.parse)
             options = {"metavar": setting.placeholder, "type": parse, "choices": setting.choices}
+    default = "by the data" if name in BY_RECIPE else default
     group.add_argument(
         f"--{name.replace('_', '-')}",
         # Absent options stay out of the namespace, so that they don't override a preset.
@@ -149,8 +149,8 @@ def read_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = _merged(base, given_settings(arguments))
     for name in SETTINGS.keys() & settings.keys():
         SETTINGS[name].validate(name, settings[name])
-    check_interval(settings.get("checkpoint_every", "60s"))
-    run_settings.RunSettings.from_dict({k: v for k, v in settings.items() if k not in SETTINGS})
+    others = {k: v for k, v in settings.items() if k not in SETTINGS}
+    check_interval(run_settings.RunSettings.from_dict(others).checkpoint_every)
     return settings
 
 

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from mlp_xp.cli import COMMANDS, main
+from mlp_xp.cli import COMMANDS, main, options
 from mlp_xp.cli.options import BY_RECIPE, GROUPS, argument_type, parse_bytes, parse_interval
 from mlp_xp.errors import InputError
 from mlp_xp.training.config import SETTINGS
+from mlp_xp.training.recipes import RECIPES
 
 
 def help_of(command: str, capsys, monkeypatch, columns: int = 100) -> list[str]:
@@ -99,3 +100,8 @@ def test_argparse_gets_the_message_of_a_value_that_cannot_be_parsed():
     with pytest.raises(argparse.ArgumentTypeError, match="write it like 500M or 2G"):
         argument_type(parse_bytes)("much")
     assert argument_type(parse_bytes)("1k") == 1024
+
+
+def test_the_recipes_of_the_help_are_those_that_there_are():
+    """They are written twice, as a help page loads no NumPy."""
+    assert tuple(RECIPES) == options.RECIPES
