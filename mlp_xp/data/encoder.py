@@ -41,10 +41,9 @@ class Encoder:
         `source`, for texts in a column of numbers.
         """
         n_rows = len(values[0][0])
-        wide = any(
-            isinstance(part, Numbers) and narrowed(part.values).dtype == np.float64
-            for part in values
-        )
+        held = [part.values for part in values if isinstance(part, Numbers)]
+        held.append(np.array([column.fill for column in self.columns]))  # for what is missing
+        wide = any(narrowed(part).dtype == np.float64 for part in held)
         width = sum(column.width for column in self.columns)
         dtype = np.float64 if wide else np.float32
         check_memory(n_rows * width * dtype().itemsize, source)

@@ -8,8 +8,10 @@ import pytest
 
 from mlp_xp import Dataset, InputError, load_data
 from mlp_xp.data import read_rows
+from mlp_xp.data.encoder import Encoder
 from mlp_xp.data.roles import Roles
-from mlp_xp.schema import Schema
+from mlp_xp.data.values import Numbers
+from mlp_xp.schema import Column, Schema
 
 X, Y = np.arange(12.0).reshape(3, 4), np.arange(3)
 
@@ -165,3 +167,12 @@ def test_a_folder_of_tables_finds_columns_by_their_names(tmp_path: Path) -> None
     data = load_data(tmp_path, label="kind")
     assert data.test is not None
     assert (data.test.X.tolist(), data.test.y.tolist()) == LIKE_MIXED
+
+
+def test_what_stands_for_a_missing_value_is_not_rounded_by_the_rows_beside_it() -> None:
+    column = Column("at", "number", fill=1_700_000_000.01)
+    alone, beside = (
+        Encoder([column]).encode([Numbers(np.array(values))], "rows", str)
+        for values in ([np.nan], [np.nan, 1_700_000_000.02])
+    )
+    assert alone[0, 0] == beside[0, 0] == column.fill
