@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,15 +56,8 @@ class DataLoader:
         self.split, self.chunk_rows = split, chunk_rows
         self.shuffle, self.seed = shuffle, seed
         arrays = [split.X, split.y] + ([] if split.weights is None else [split.weights])
-        if device_memory is None and (free := device.free_memory()) is not None:
-            device_memory = free // 2
-        needed = sum(array.nbytes for array in arrays) + INDEX_BYTES * len(split.X)
-        self.resident = device_memory is None or needed <= device_memory
-        self._source = (
-            _ResidentArrays(device, arrays)
-            if self.resident
-            else _StreamedArrays(device, arrays, min(chunk_rows, len(split)))
-        )
+        self._source = array_rows(device, arrays, min(chunk_rows, len(split)), device_memory)
+        self.resident = isinstance(self._source, _ResidentArrays)
 
     def epoch(self, number: int, first_row: int = 0) -> Iterator[Chunk]:
         """The rows of epoch `number` (from 1) in its order, from position first_row on.
@@ -74,9 +67,39 @@ class DataLoader:
         """
         n_rows = len(self.split)
         order = epoch_order(self.seed, number, n_rows) if self.shuffle else None
-        starts = range(first_row, n_rows, self.chunk_rows)
-        bounds = [(start, min(start + self.chunk_rows, n_rows)) for start in starts]
+        bounds = chunk_bounds(n_rows, self.chunk_rows, first_row)
         return self._source.chunks(self.split.rows_in_order(order), bounds)
+
+
+class RowSource(Protocol):
+    """Where a loader takes its rows from."""
+
+    def chunks(self, rows: Rows | None, bounds: Sequence[Bounds]) -> Iterator[Chunk]:
+        """On the device, rows from start to stop, of `rows` or else of all, for each of bounds."""
+        ...
+
+
+def chunk_bounds(n_rows: int, chunk_rows: int, first_row: int = 0) -> list[Bounds]:
+    """(start, stop) of each chunk of so many rows, from the first one on."""
+    starts = range(first_row, n_rows, chunk_rows)
+    return [(start, min(start + chunk_rows, n_rows)) for start in starts]
+
+
+def array_rows(
+    device: Device, arrays: Sequence[Array], chunk_rows: int, device_memory: int | None = None
+) -> RowSource:
+    """The rows of arrays X, y and, if there are three, weights: resident or streamed.
+
+    Arrays that are on the device already stay there. Chunks have up to chunk_rows rows;
+    device_memory: see DataLoader.
+    """
+    if device_memory is None and (free := device.free_memory()) is not None:
+        device_memory = free // 2
+    on_host = [array for array in arrays if isinstance(array, np.ndarray)]
+    needed = sum(array.nbytes for array in on_host) + INDEX_BYTES * len(arrays[0])
+    if device_memory is None or needed <= device_memory or len(on_host) < len(arrays):
+        return _ResidentArrays(device, arrays)
+    return _StreamedArrays(device, arrays, chunk_rows)
 
 
 def _chunk(arrays: Sequence[Array]) -> Chunk:
@@ -86,7 +109,7 @@ def _chunk(arrays: Sequence[Array]) -> Chunk:
 class _ResidentArrays:
     """Arrays whose rows are all on the device."""
 
-    def __init__(self, device: Device, arrays: Sequence[HostArray]):
+    def __init__(self, device: Device, arrays: Sequence[Array]):
         self.to_device = device.to_device
         self.arrays = [device.to_device(array) for array in arrays]
 

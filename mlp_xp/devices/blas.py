@@ -57,7 +57,8 @@ class _Limit:
             self.blocks += 1
             if self.blocks == 1:
                 self.found = self.threads_now()
-                _on_another_thread(self._set)
+                if self.found > 1:
+                    _on_another_thread(self._set)
 
     def leave(self) -> None:
         with self.lock:

@@ -34,7 +34,7 @@ def softmax(xp: Namespace, logits: Array) -> Array:
     return xp.exp(log_softmax(xp, logits))
 
 
-def _mean_over_rows(losses: Array, dlogits: Array, weights: Array | None) -> Loss:
+def mean_over_rows(losses: Array, dlogits: Array, weights: Array | None) -> Loss:
     """(1/B) sum_i w_i losses[i], and the gradients d losses[i] / d logits[i] scaled to match."""
     # Divided by B, not by sum_i w_i: a row's gradient must not depend on the rest of its batch.
     if weights is not None:
@@ -103,7 +103,7 @@ class Multiclass(Objective):
         if smoothing:
             log_likelihood = (1 - smoothing) * log_likelihood + smoothing * log_p.mean(axis=-1)
             dlogits -= smoothing / logits.shape[-1]
-        mean, dlogits = _mean_over_rows(log_likelihood, dlogits, weights)
+        mean, dlogits = mean_over_rows(log_likelihood, dlogits, weights)
         return -mean, dlogits
 
     def predict(self, xp: Namespace, logits: Array) -> Array:
@@ -134,7 +134,7 @@ class Multilabel(Objective):
         dlogits = sigmoid(xp, logits)
         dlogits -= y
         dlogits /= logits.shape[-1]
-        return _mean_over_rows(losses.mean(axis=-1), dlogits, weights)
+        return mean_over_rows(losses.mean(axis=-1), dlogits, weights)
 
     def predict(self, xp: Namespace, logits: Array) -> Array:
         return sigmoid(xp, logits)
@@ -163,7 +163,7 @@ class Regression(Objective):
         dlogits = logits - y.astype(logits.dtype, copy=False)
         losses = (dlogits * dlogits).mean(axis=-1)
         dlogits *= 2 / logits.shape[-1]
-        return _mean_over_rows(losses, dlogits, weights)
+        return mean_over_rows(losses, dlogits, weights)
 
     def predict(self, xp: Namespace, logits: Array) -> Array:
         return logits
