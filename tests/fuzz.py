@@ -19,11 +19,14 @@ from pathlib import Path
 
 import atheris
 import numpy as np
+import safetensors.numpy
 
 with atheris.instrument_imports(include=["mlp_xp", "zipfile", "csv", "numpy.lib.format"]):
     from mlp_xp import Network, load_data, load_model, save_model
     from mlp_xp.data import idx, npz
     from mlp_xp.devices import CPU
+    from mlp_xp.export.from_torch import read_torch
+    from mlp_xp.export.to_torch import export
     from mlp_xp.run_settings import RunSettings, read_settings
 
 from helpers.idx_file import idx_bytes
@@ -38,6 +41,8 @@ READERS: list[tuple[str, Callable[[Path], object]]] = [
     ("a-ubyte", idx.read),
     ("a-ubyte.gz", idx.read),
     ("a.safetensors", lambda path: load_model(path, CPU())),
+    ("theirs.safetensors", lambda path: read_torch(path, activation="relu")),
+    ("exported.safetensors", read_torch),
     ("a.json", lambda path: RunSettings.from_dict(read_settings(path))),
 ]
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -46,10 +51,12 @@ FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else 
 def seeds() -> list[bytes]:
     """One valid file of each format."""
     X, y = np.arange(12, dtype=np.uint8).reshape(4, 3), np.array([0, 1, 0, 1], dtype=np.uint8)
-    archive, array, model = io.BytesIO(), io.BytesIO(), FOLDER / "seed"
+    archive, array, model, exported = io.BytesIO(), io.BytesIO(), FOLDER / "seed", FOLDER / "out"
     np.savez_compressed(archive, X=X, y=y)
     np.save(array, X.astype("float32"))
     save_model(Network.initialize(CPU(), (2, 2, 2)), model)
+    export(load_model(model, CPU()), exported)
+    theirs = {"0.weight": np.ones((2, 3), "f"), "0.bias": np.ones(2, "f")}
     table = 'a,"b",label\n1,2.5,x\n-3e1,4,y\n'
     return [
         archive.getvalue(),
@@ -59,6 +66,8 @@ def seeds() -> list[bytes]:
         idx_bytes(X),
         gzip.compress(idx_bytes(X)),
         model.read_bytes(),
+        safetensors.numpy.save(theirs),
+        exported.read_bytes(),
         json.dumps({"data": "mnist", "hidden": [8], "lr": 0.1}).encode(),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mlp_xp.types import HostArray
 
 MODEL = "model.safetensors"
 """The model's file name in a run's folder."""
-FORMATS = {"model": 2, "checkpoint": 2}  # other versions are refused
+FORMATS = {"model": 2, "checkpoint": 2, "torch": 1}  # other versions are refused
 
 NamedArrays = dict[str, HostArray]
 
@@ -34,6 +35,11 @@ def save_model(network: Network, path: Path | str) -> None:
     has them: `input.mean`, `input.std`, `input.low`, `input.high` (n_in,), `output.mean`,
     `output.std`, `output.prior` (n_out,). Raises InputError if the file can't be written.
     """
+    write_arrays(Path(path), *to_parts(network), "model")
+
+
+def to_parts(network: Network) -> tuple[NamedArrays, dict[str, Any]]:
+    """The arrays on the host, and the metadata, that a model file has: see save_model()."""
     to_host = network.device.to_host
     arrays = {}
     for i, layer in enumerate(network.layers):
@@ -53,7 +59,7 @@ def save_model(network: Network, path: Path | str) -> None:
         "input_scale": network.input_scale,
         "schema": network.schema.to_dict(),
     }
-    write_arrays(Path(path), arrays, metadata, "model")
+    return arrays, metadata
 
 
 def load_model(path: Path | str, device: Device | None = None) -> Model:
@@ -68,7 +74,14 @@ def load_model(path: Path | str, device: Device | None = None) -> Model:
         if not (path / MODEL).exists():
             raise InputError(f"{path}: holds no {MODEL}; a run has one once it is finished")
         path = path / MODEL
-    arrays, metadata = read_arrays(path, "model")
+    return from_parts(*read_arrays(path, "model"), path, device)
+
+
+def from_parts(arrays: NamedArrays, metadata: dict[str, Any], path: Path, device: Device) -> Model:
+    """The model of to_parts(), which came from the file `path`.
+
+    Raises InputError, naming the file, unless they are a model's.
+    """
     n_layers, schema = _check_model(arrays, metadata, path)
     layers = [
         Dense(device.to_device(arrays[f"layer.{i}.W"]), device.to_device(arrays[f"layer.{i}.b"]))
@@ -170,6 +183,8 @@ def write_arrays(
 
 def read_arrays(path: Path, kind: str) -> tuple[NamedArrays, dict[str, Any]]:
     """The arrays and metadata of a file of write_arrays(). Raises InputError for any other."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise InputError(f"{path}: is not a regular file")  # a pipe would be waited for
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("mlp_xp", "null"))

@@ -284,7 +284,7 @@ def test_text_needs_no_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InputError) as caught:
         write(path, header(), TINY)
     assert str(caught.value) == (
-        f"{path}: writing Parquet needs pyarrow: pip install 'mlp_xp[table]'"
+        f"{path}: writing Parquet needs pyarrow: pip install '.[table]' in the clone"
     )
 
 
@@ -392,7 +392,7 @@ def test_names_that_cannot_be_written(tmp_path: Path) -> None:
         "s.txt": "can't tell its format; name it .csv, .tsv, .jsonl, .parquet",
         "scores": "can't tell its format; name it .csv, .tsv, .jsonl, .parquet",
         "folder.csv": "is a folder; name a file in it",
-        "pipe.csv": "is not a regular file; print to standard output instead",
+        "pipe.csv": "is not a regular file; name another",
         "no/s.csv": f"there is no folder {tmp_path / 'no'}; make it, or name another",
     }.items():
         with pytest.raises(InputError) as caught, open_writer(tmp_path / name, header()):

@@ -32,7 +32,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mlp_xp.errors import InputError, printable
-from mlp_xp.files import whole_file
+from mlp_xp.files import check_file_name, whole_file
 from mlp_xp.nn.losses import Objective
 from mlp_xp.types import HostArray
 
@@ -121,12 +121,7 @@ def check_out(out: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise InputError unless `out` can be the file of a writer, and is none of the inputs."""
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"{out}: can't tell its format; name it {', '.join(SUFFIXES)}")
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; name a file in it")
-    if out.exists() and not out.is_file():
-        raise InputError(f"{out}: is not a regular file; print to standard output instead")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: there is no folder {out.parent}; make it, or name another")
+    check_file_name(out)
     for path in inputs:
         with suppress(OSError):  # no such file: what reads it says so
             if out.samefile(path):
@@ -136,7 +131,7 @@ def check_out(out: Path, inputs: Iterable[Path] = ()) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise InputError(
-                f"{out}: writing Parquet needs pyarrow: pip install 'mlp_xp[table]'"
+                f"{out}: writing Parquet needs pyarrow: pip install '.[table]' in the clone"
             ) from error
 
 
