@@ -11,6 +11,7 @@ from typing import Any
 from mlp_xp.data import DataSource
 from mlp_xp.errors import InputError
 from mlp_xp.training import Config
+from mlp_xp.training.logs import LOGS
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -34,7 +35,8 @@ class RunSettings:
     """The data, the settings of the training, and how the run is kept.
 
     checkpoint_every: how often to save, as `30s`, `5m` or a number of epochs. init_from: the model
-    whose weights the run started from; None for new ones. notes: what was done to the data, in
+    whose weights the run started from; None for new ones. log: the names, in LOGS, of what logs it
+    beside metrics.jsonl. notes: what was done to the data, in
     words.
     """
 
@@ -42,6 +44,7 @@ class RunSettings:
     config: Config = field(default_factory=Config)
     checkpoint_every: str = "60s"
     init_from: str | None = None
+    log: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -55,20 +58,27 @@ class RunSettings:
         for name, value in own.items():
             if not (isinstance(value, str) or (value is None and name == "init_from")):
                 raise InputError(f"{name} is {value!r}; it must be a string")
-        notes = values.get("notes", ())
-        if not isinstance(notes, list | tuple) or not all(isinstance(n, str) for n in notes):
-            raise InputError(f"notes is {notes!r}; it must be a list of strings")
-        used = {*source, *own, "notes"}
+        lists = {name: values.get(name, ()) for name in LIST_FIELDS}
+        for name, texts in lists.items():
+            if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
+                raise InputError(f"{name} is {texts!r}; it must be a list of strings")
+        for name in lists["log"]:
+            if name not in LOGS:
+                raise InputError(f"log is {name!r}; use one of {', '.join(LOGS)}")
+        used = {*source, *own, *lists}
         config = Config.from_dict({k: v for k, v in values.items() if k not in used})
-        return cls(DataSource(**source), config, **own, notes=tuple(notes))
+        log, notes = (tuple(dict.fromkeys(lists[name])) for name in LIST_FIELDS)
+        return cls(DataSource(**source), config, **own, log=log, notes=notes)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, with absolute paths, which are valid from any folder."""
         source = asdict(self.source.absolute())
         source |= {"drop": list(source["drop"]), "size": source["size"] and list(source["size"])}
-        own = {name: getattr(self, name) for name in OWN_FIELDS} | {"notes": list(self.notes)}
+        own = {name: getattr(self, name) for name in OWN_FIELDS}
+        own |= {name: list(getattr(self, name)) for name in LIST_FIELDS}
         return {**source, **own, **self.config.to_dict()}
 
 
 SOURCE_FIELDS = tuple(field.name for field in fields(DataSource))
 OWN_FIELDS = ("checkpoint_every", "init_from")
+LIST_FIELDS = ("log", "notes")

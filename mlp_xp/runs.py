@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from mlp_xp import __version__
 from mlp_xp.devices import device_errors
 from mlp_xp.errors import DeviceError, DivergenceError, InputError
-from mlp_xp.files import exclusive, remove_temporary, write_atomic
+from mlp_xp.files import append, exclusive, remove_temporary, write_atomic
 from mlp_xp.run_settings import RunSettings, read_settings
 from mlp_xp.training import (
     Callback,
@@ -28,6 +28,7 @@ from mlp_xp.training import (
     save_model,
 )
 from mlp_xp.training.early_stopping import check_weights
+from mlp_xp.training.logs import LOGS, Log
 from mlp_xp.training.model_file import MODEL
 
 
@@ -36,15 +37,17 @@ class RunFolder:
 
     config: RunSettings; read_settings() reads them back. metrics: one JSON object a line, whose
     "record" is `start`, `resume`, `epoch`, or the name of the split that the model was evaluated
-    on. checkpoint: where the run can be continued, or extended once it is finished. model: the
-    result of a finished run. start: the model that the run began with, if it did with one. Whoever
-    writes to the folder does so within create() or reopen().
+    on. csv: the epochs as a table, if that is wanted. checkpoint: where the run can be continued,
+    or extended once it is finished. model: the result of a finished run. start: the model that the
+    run began with, if it did with one. Whoever writes to the folder does so within create() or
+    reopen().
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.config = path / "config.json"
         self.metrics = path / "metrics.jsonl"
+        self.csv = path / "metrics.csv"
         self.checkpoint = path / "checkpoint.safetensors"
         self.model = path / MODEL
         self.start = path / "start.safetensors"
@@ -87,7 +90,7 @@ class RunFolder:
             yield self
 
     def _check_unused(self) -> None:
-        for file in (self.model, self.metrics, self.config, self.checkpoint, self.start):
+        for file in (self.model, self.metrics, self.csv, self.config, self.checkpoint, self.start):
             if file.exists():
                 raise InputError(
                     f"{self.path}: already holds a run ({file.name}); use another folder"
@@ -129,12 +132,17 @@ class RunFolder:
             )
         return device
 
-    def finish(self, trainer: Trainer) -> tuple[str, Evaluation]:
+    def logs(self, names: Sequence[str]) -> list[Log]:
+        """The logs of these names in the folder. Raises InputError for one that isn't installed."""
+        paths = {"csv": self.csv, "tensorboard": self.path}
+        return [LOGS[name](paths[name]) for name in names]
+
+    def finish(self, trainer: Trainer, logs: Sequence[Log] = ()) -> tuple[str, Evaluation]:
         """Save the model of a finished training, then evaluate it.
 
-        Returns the name of the split that it was evaluated on, and the result, whose record in the
-        metrics comes last, and says that the run is finished. Raises InputError if the weights or
-        the loss aren't finite, DeviceError if the evaluation fails.
+        Returns the name of the split that it was evaluated on, and the result, which the logs get
+        too. Its record in the metrics comes last, and says that the run is finished. Raises
+        InputError if the weights or the loss aren't finite, DeviceError if the evaluation fails.
         """
         name, split = trainer.data.evaluation_split
         check_weights(trainer.network, len(trainer.history), trainer.config)
@@ -149,6 +157,8 @@ class RunFolder:
                 f"the loss on the {name} data is {result.loss} after the last step: "
                 f"lower --lr ({trainer.config.lr})"
             )
+        for log in logs:
+            log.on_result(trainer, name, result)
         self.log(name, **{"accuracy": None, **result.to_dict()})
         return name, result
 
@@ -170,11 +180,7 @@ class RunFolder:
             for name, value in values.items()
         }
         line = json.dumps({"record": record, **finite}, allow_nan=False)
-        try:
-            with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise InputError(f"{self.metrics}: can't be written: {error.strerror}") from error
+        append(self.metrics, f"{line}\n".encode())
 
     def log_start(self, trainer: Trainer, *, resumed: bool) -> None:
         """Append the record `start` or `resume`: versions, device, data, settings and progress."""
@@ -204,6 +210,28 @@ class RunFolder:
             rows_done=trainer.rows,
             epochs_done=len(trainer.history),
         )
+
+    def records(self) -> list[dict[str, Any]]:
+        """The metrics. A last line that isn't whole, as a kill may leave it, is left out.
+
+        Raises InputError if they can't be read, and for a line that is no record.
+        """
+        try:
+            *lines, _ = self.metrics.read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise InputError(f"{self.metrics}: can't be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.metrics}: is no text ({error.reason})") from error
+        records = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+                if not isinstance(record["record"], str):
+                    raise TypeError
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise InputError(f"{self.metrics}: line {number} is no record") from error
+            records.append(record)
+        return records
 
     def rewind_metrics(self, epochs: int) -> None:
         """Remove the records after the first `epochs` epochs, except `start` and `resume`."""

@@ -20,10 +20,11 @@ T = TypeVar("T")
 
 GROUPS = ("data", "network", "optimization", "regularization", "run", "device")
 """The groups of options in the help of `train`, in its order."""
-RESUMABLE = ("data", "validation", "epochs", "patience", "checkpoint_every")
+RESUMABLE = ("data", "validation", "epochs", "patience", "checkpoint_every", "log")
 """The settings that --resume may change."""
 NAMES = (
-    "data", "label", "drop", "weight", "test", "size", "init_from", "checkpoint_every", *SETTINGS,
+    "data", "label", "drop", "weight", "test", "size", "init_from", "checkpoint_every", "log",
+    *SETTINGS,
 )  # fmt: skip
 """The options that are settings of a run."""
 BY_RECIPE = (
@@ -33,6 +34,8 @@ BY_RECIPE = (
 """The settings whose defaults follow from the data."""
 RECIPES = ("image", "tabular")
 """As training.recipes has them, which would import NumPy for a help page."""
+LOGS = ("csv", "tensorboard")
+"""The same for training.logs."""
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -150,15 +153,15 @@ def read_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in SETTINGS.keys() & settings.keys():
         SETTINGS[name].validate(name, settings[name])
     others = {k: v for k, v in settings.items() if k not in SETTINGS}
-    check_interval(run_settings.RunSettings.from_dict(others).checkpoint_every)
+    _check_own(run_settings.RunSettings.from_dict(others))
     return settings
 
 
 def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> RunSettings:
     """The settings of a run to continue, with what the command line may change in them.
 
-    That is where its data is, when it ends and how often it is saved. Raises InputError for any
-    other setting.
+    That is where its data is, when it ends, how often it is saved and how it is logged. Raises
+    InputError for any other setting.
     """
     from mlp_xp.run_settings import RunSettings
 
@@ -169,7 +172,7 @@ def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> Ru
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise InputError(f"--resume continues with the run's own settings; leave out {listed}")
     changed = RunSettings.from_dict(_merged(settings.to_dict(), given))
-    check_interval(changed.checkpoint_every)
+    _check_own(changed)
     moved = "validation" in given or "validation_data" in given
     if moved and changed.config.validation != settings.config.validation:
         raise InputError("--resume takes a --validation only for a validation set that has moved")
@@ -178,6 +181,15 @@ def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> Ru
     if not moved:
         check_present(changed.source.validation_data, "--validation")
     return changed
+
+
+def _check_own(settings: RunSettings) -> None:
+    """Raise InputError if the run can't be saved or logged as the settings say."""
+    from mlp_xp.training.logs import LOGS
+
+    check_interval(settings.checkpoint_every)
+    for name in settings.log:
+        LOGS[name].check()
 
 
 def check_present(source: str | None, option: str) -> None:
@@ -198,6 +210,14 @@ def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def parse_names(text: str) -> tuple[str, ...]:
     """Names with commas between them."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_logs(text: str) -> tuple[str, ...]:
+    """Names of logs, with commas between them. Raises ValueError for any other."""
+    for name in parse_names(text):
+        if name not in LOGS:
+            raise ValueError(f"'{name}' is not a log; write {', '.join(LOGS)} or both")
+    return parse_names(text)
 
 
 def parse_size(text: str) -> tuple[int, int]:

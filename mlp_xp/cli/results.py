@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlp_xp.cli.columns import LONGEST_NAME, aligned, cut, width
 from mlp_xp.errors import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MOST_ROWS = 40
 WORST = 20
 MOST_COLUMNS = 20
 """A confusion matrix of more classes doesn't fit on a screen."""
-LONGEST_NAME, LONGEST_HEADING, LONGEST_LINE = 32, 10, 100
+LONGEST_HEADING, LONGEST_LINE = 10, 100
 
 
 def summary(title: str, evaluation: Evaluation, names: Sequence[str]) -> str:
@@ -83,7 +83,7 @@ def _beside(evaluation: Evaluation, names: Sequence[str]) -> str:
     if baseline.exact_match is not None:
         always = _here(baseline, "always the more frequent value", " in these rows")
         return f"{always}: {baseline.accuracy:.1%}, {baseline.exact_match:.1%}"
-    name = _cut(names[int(baseline.answer)], LONGEST_NAME)
+    name = cut(names[int(baseline.answer)], LONGEST_NAME)
     always = _here(baseline, f"always '{name}'", ", the most frequent here")
     return f"{always}: {baseline.accuracy:.1%}"
 
@@ -108,7 +108,7 @@ def _by_class(evaluation: Evaluation, names: Sequence[str], *, all_rows: bool) -
         rows.append(
             [names[k], *(f"{column[k]:.3f}" for column in columns.values()), f"{support[k]}"]
         )
-    lines = _aligned(rows)
+    lines = aligned(rows)
     if len(shown) < len(f1):
         absent = np.count_nonzero(support == 0)
         others = f"the {len(shown)} lowest F1 of {len(f1)}"
@@ -141,7 +141,7 @@ def _by_target(evaluation: Evaluation, names: Sequence[str], *, all_rows: bool) 
     for k in shown:
         numbers = [_number(float(column[k]), 4) for column in (rmse, mae, baseline)]
         rows.append([names[k], f"{r2[k]:.3f}", *numbers])
-    lines = _aligned(rows)
+    lines = aligned(rows)
     if len(shown) < len(r2):
         lines.append(f"(the {len(shown)} lowest R2 of {len(r2)}; --all shows every one)")
     return "\n".join(lines)
@@ -156,55 +156,16 @@ def _confusion(confusion: HostArray, names: Sequence[str]) -> str:
 
     def lines(heads: Sequence[str], names: Sequence[str]) -> list[str]:
         rows = [[name, *row] for name, row in zip(names, numbers, strict=True)]
-        return _aligned([["true \\ predicted", *heads], *rows])
+        return aligned([["true \\ predicted", *heads], *rows])
 
-    named = lines([_cut(name, LONGEST_HEADING) for name in names], names)
-    if _width(named[0]) > LONGEST_LINE:
+    named = lines([cut(name, LONGEST_HEADING) for name in names], names)
+    if width(named[0]) > LONGEST_LINE:
         heads = [str(k) for k in range(1, len(names) + 1)]
         named = lines(heads, [f"{k}: {name}" for k, name in zip(heads, names, strict=True)])
     return "\n".join(named)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns: the first, names, to the left, all others to the right."""
-    cells = [[_cut(name, LONGEST_NAME), *numbers] for name, *numbers in rows]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for name, *numbers in cells:
-        padded = [" " * (w - _width(n)) + n for n, w in zip(numbers, widths[1:], strict=True)]
-        lines.append("  ".join([name + " " * (widths[0] - _width(name)), *padded]))
-    return lines
 
 
 def _number(value: float, digits: int) -> str:
     """So many significant digits, and no exponent for what people write without one."""
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text and abs(value) < 1e9 else text
-
-
-def _cut(name: str, longest: int) -> str:
-    """The name in one line of at most `longest` columns, without its middle if it is longer."""
-    # Long names often differ at the end alone.
-    name = printable(name)
-    if _width(name) <= longest:
-        return name
-    head, tail = (longest - 2) // 2, longest - 2 - (longest - 2) // 2
-    return f"{_start(name, head)}..{_start(name[::-1], tail)[::-1]}"
-
-
-def _start(name: str, columns: int) -> str:
-    """The longest start of the name that takes up at most so many columns."""
-    for end in range(len(name), -1, -1):
-        if _width(name[:end]) <= columns:
-            return name[:end]
-    return ""
-
-
-def _width(text: str) -> int:
-    """How many columns of a terminal the text takes up."""
-    return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me", "Cf")
-        else 2 if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
-    )  # fmt: skip

@@ -13,17 +13,21 @@ from mlp_xp.cli.options import (
     check_interval,
     parse_bytes,
     parse_interval,
+    parse_logs,
     parse_path,
 )
 from mlp_xp.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlp_xp.data import Dataset
     from mlp_xp.devices import Device
     from mlp_xp.nn import Network
     from mlp_xp.run_settings import RunSettings
     from mlp_xp.runs import RunFolder
     from mlp_xp.training import Config, Trainer
+    from mlp_xp.training.logs import Log
 
 LARGE_DATA = 2**30
 """Bytes from which a fingerprint takes longer than writing a checkpoint should."""
@@ -48,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--checkpoint-every", type=argument_type(check_interval), metavar="TIME",
         help="30s, 5m, 2h, or a number of epochs (60s)",
+    )  # fmt: skip
+    run.add_argument(
+        "--log", type=argument_type(parse_logs), metavar="A,B",
+        help="also log to metrics.csv, or for TensorBoard: csv|tensorboard (none)",
     )  # fmt: skip
     run.add_argument("--quiet", action="store_true", help="no bar and no notices on standard error")
     device.add_arguments(groups["device"])
@@ -113,8 +121,9 @@ def _new_run(arguments: argparse.Namespace) -> tuple[Trainer, RunSettings, list[
     recipe = [] if complete else [describe(data, config, arguments.recipe)]
     trainer = _trainer(data, config, network, selected, arguments)
     every = given.get("checkpoint_every", RunSettings.checkpoint_every)
-    settings_of_run = RunSettings(source, trainer.config, every, given.get("init_from"), data.notes)
-    return trainer, settings_of_run, recipe
+    log = tuple(given.get("log", ()))
+    own = (every, given.get("init_from"), log, data.notes)
+    return trainer, RunSettings(source, trainer.config, *own), recipe
 
 
 def _trainer(
@@ -176,11 +185,12 @@ def _train(
         _ = trainer.fingerprint()  # now, so that the first checkpoint doesn't wait for it
     interval = parse_interval(settings.checkpoint_every)
     checkpointer = Checkpointer(folder.checkpoint, **interval)
+    logs = folder.logs(settings.log)
     with (
         SignalHandler(checkpointer) as signals,
         Reporter(trainer, signals, quiet=arguments.quiet) as reporter,
     ):
-        trainer.fit([MetricsLogger(folder), checkpointer, signals, reporter])
+        trainer.fit([MetricsLogger(folder), *logs, checkpointer, signals, reporter])
     if not trainer.finished:
         _tell_how_to_resume(trainer, folder, arguments)
         reporter.raise_failure()
@@ -191,7 +201,7 @@ def _train(
             f"stopped early, after epoch {done}: the validation loss was lowest in epoch {best}, "
             "whose weights are kept"
         )
-    _finish(trainer, folder, quiet=arguments.quiet)
+    _finish(trainer, folder, logs, quiet=arguments.quiet)
     return 0
 
 
@@ -204,11 +214,11 @@ def _tell_how_to_resume(trainer: Trainer, folder: RunFolder, arguments: argparse
     tell(f"stopped {place}; continue with: {shlex.join(command)}")
 
 
-def _finish(trainer: Trainer, folder: RunFolder, *, quiet: bool) -> None:
+def _finish(trainer: Trainer, folder: RunFolder, logs: Sequence[Log], *, quiet: bool) -> None:
     from mlp_xp.cli.results import summary
     from mlp_xp.training import find_doubts
 
-    split_name, result = folder.finish(trainer)
+    split_name, result = folder.finish(trainer, logs)
     names = trainer.network.schema.outputs(trainer.data.n_outputs)
     print(summary(split_name, result, names), flush=True)
     for doubt in find_doubts(trainer, result, names):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlp_xp.training.doubts import find_doubts
     from mlp_xp.training.evaluation import evaluate, predict
     from mlp_xp.training.history import Epoch, TrainingResult
+    from mlp_xp.training.logs import CsvLogger, TensorBoardLogger
     from mlp_xp.training.metrics import Baseline, Evaluation
     from mlp_xp.training.model import Model
     from mlp_xp.training.model_file import load_model, save_model
@@ -28,9 +29,11 @@ __all__ = [
     "Callback",
     "Checkpointer",
     "Config",
+    "CsvLogger",
     "Epoch",
     "Evaluation",
     "Model",
+    "TensorBoardLogger",
     "Trainer",
     "TrainingResult",
     "config_for",
@@ -54,6 +57,7 @@ __getattr__, __dir__ = lazy_names(
         "doubts": ["find_doubts"],
         "evaluation": ["evaluate", "predict"],
         "history": ["Epoch", "TrainingResult"],
+        "logs": ["CsvLogger", "TensorBoardLogger"],
         "metrics": ["Baseline", "Evaluation"],
         "model": ["Model"],
         "model_file": ["load_model", "save_model"],

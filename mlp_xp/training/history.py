@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlp_xp.nn import Network
+from mlp_xp.training.model import Model
 
 
 class Epoch(NamedTuple):
     """One epoch's figures: its number from 1, its losses in nats or squared units, its time.
 
     loss is the mean over the training rows, each before its own update. seconds is the time of the
-    training alone, without evaluation and callbacks.
+    training alone, without evaluation and callbacks. learning_rate is that of the last step.
     """
 
     epoch: int
@@ -20,10 +20,11 @@ class Epoch(NamedTuple):
     samples_per_second: float
     validation_loss: float | None = None
     validation_accuracy: float | None = None
+    learning_rate: float | None = None
 
 
 class TrainingResult(NamedTuple):
-    """What train() returns."""
+    """What train() returns. A plain Network that was given to it comes back as it is."""
 
-    network: Network
+    network: Model
     history: list[Epoch]

@@ -96,7 +96,7 @@ class Trainer:
         ):
             while not (self.finished or self._stopped):
                 self._fit_epoch([*callbacks, interrupts])
-        return TrainingResult(self.network, self.history)
+        return TrainingResult(self.network, self.history)  # type: ignore[arg-type]  # see there
 
     def _fit_epoch(self, callbacks: Sequence[Callback]) -> None:
         """The rest of an epoch, chunk by chunk."""
@@ -138,7 +138,8 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         check_weights(self.network, self.epoch, self.config)
-        epoch = Epoch(self.epoch, self.loss, self.seconds, self.n_rows / self.seconds)
+        speed, rate = self.n_rows / self.seconds, self.learning_rate
+        epoch = Epoch(self.epoch, self.loss, self.seconds, speed, learning_rate=rate)
         if self.validation is not None:
             result = validate(self.network, self.validation, self.epoch)
             epoch = epoch._replace(validation_loss=result.loss, validation_accuracy=result.accuracy)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlp_xp.cli.results import _width, headline, summary, table
+from mlp_xp.cli.columns import width
+from mlp_xp.cli.results import headline, summary, table
 from mlp_xp.training import Baseline, Evaluation
 
 
@@ -147,8 +148,8 @@ def test_names_keep_the_columns_aligned():
     names = ["表\t格", "é", "x" * 50 + "A", "x" * 50 + "B"]
     lines = table(of_classes(np.eye(4, dtype=int) * 3), names).splitlines()
     first, matrix = lines[:5], lines[7:]
-    assert len(set(map(_width, first))) == 1
-    assert len(set(map(_width, matrix))) == 1
+    assert len(set(map(width, first))) == 1
+    assert len(set(map(width, matrix))) == 1
     assert first[1].startswith(r"表\t格 ")
     assert re.match(r"x{15}\.\.x{14}A  ", first[3])
     assert re.match(r"x{15}\.\.x{14}B  ", first[4])
@@ -160,8 +161,8 @@ def test_a_wide_confusion_matrix_has_numbers_for_names():
     lines = table(of_classes(np.eye(10, dtype=int) * 12345), names).splitlines()[-11:]
     assert lines[0].split() == ["true", "\\", "predicted", *map(str, range(1, 11))]
     assert lines[10].split()[0] == "10:"
-    assert all(_width(line) <= 100 for line in lines)
-    assert len(set(map(_width, lines))) == 1
+    assert all(width(line) <= 100 for line in lines)
+    assert len(set(map(width, lines))) == 1
 
 
 @pytest.mark.parametrize(
@@ -175,5 +176,5 @@ def test_errors_are_written_as_people_do(value, text):
 
 
 def test_the_width_of_a_text():
-    assert [_width(text) for text in ("abc", "表格", "e\u0301", "\u200d", "ﾊ")] == [3, 4, 1, 0, 1]
+    assert [width(text) for text in ("abc", "表格", "e\u0301", "\u200d", "ﾊ")] == [3, 4, 1, 0, 1]
     assert summary("test\n", TWO, ("表" * 40, "b")).count("表") == 14
