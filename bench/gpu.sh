@@ -20,7 +20,7 @@ echo "== doctor"
 "$python" -m mlp_xp doctor --device cpu --device cuda --json > "$scratch/doctor.json"
 
 echo "== tests"
-"$python" -m pytest -m cuda -rs
+"$python" -m pytest -n 0 -m cuda -rs
 
 echo "== notebook"
 "$python" -m mlp_xp train --preset notebook --device cuda --out "$scratch/run" \

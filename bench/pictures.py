@@ -17,9 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
+
+try:
+    import matplotlib
+    import matplotlib.pyplot as plt
+except ModuleNotFoundError:
+    raise SystemExit("pictures need matplotlib: pip install '.[plot]' in the clone") from None
 
 from bench.peers import OURS, PEERS
 from bench.report import threads

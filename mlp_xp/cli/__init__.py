@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn, TextIO
 
-from mlp_xp import __version__
 from mlp_xp.errors import InputError, TrainingWarning, printable
 
+SHELLS = ("bash", "zsh", "fish")
+"""The shells that --completion has a script for."""
 COMMANDS = {
     "train": "Train a network; without options, on MNIST to over 98% accuracy.",
     "evaluate": "Print how well a saved model does, and where it fails.",
     "predict": "Print what a model predicts for each row of a file.",
+    "runs": "List the runs in a folder, with their settings and scores.",
+    "export": "Write a saved model as a file that other programs run.",
+    "import": "Make a model of a PyTorch network.",
     "doctor": "Check which devices work here, and whether their results agree.",
 }
 """The name of each command's module in this package, and its summary."""
@@ -31,8 +37,8 @@ COMMANDS = {
 class _HelpFormatter(argparse.HelpFormatter):
     """Help with one line an option where that fits, as in `--epochs N   passes (10)`."""
 
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=28)
+    def __init__(self, prog: str, column: int = 28):
+        super().__init__(prog, max_help_position=column)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if isinstance(action, argparse.BooleanOptionalAction):
@@ -45,6 +51,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, usage: str, description: str):
         super().__init__(prog, usage, description, formatter_class=_HelpFormatter, add_help=False)
+        # Values, not options: -1 and -.5, as argparse has it, but also -1,2 and -1e3.
+        self._negative_number_matcher = re.compile(r"-\.?[0-9]")
 
     def error(self, message: str) -> NoReturn:
         note(f"{self.prog}: error: {message} (see {self.prog} --help)")
@@ -56,6 +64,18 @@ class _Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         sys.stdout.flush()  # here, where main() handles its errors
         super().exit(status, message)
+
+
+class _Print(argparse.Action):
+    """Prints a text, which is made only now, and ends the program."""
+
+    def __init__(self, *names: Any, text: Callable[[Any], str], **options: Any):
+        super().__init__(*names, **options)
+        self.text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, value: Any, *__: object) -> None:
+        print(self.text(value))
+        parser.exit()
 
 
 def add_help(group: argparse._ActionsContainer) -> None:
@@ -73,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_streams()
     try:
         try:
+            if "_ARGCOMPLETE" in os.environ:  # a shell asks, by the script of --completion
+                _answer_shell()
             status = _run(sys.argv[1:] if arguments is None else arguments)
         except InputError as error:
             tell(f"error: {error}")
@@ -118,10 +140,11 @@ def _prepare_streams() -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # The main parser has no options with values, so the first word is the command.
+    # The first word is the command, or the value of --completion, which ends the program.
     words = (i for i, argument in enumerate(arguments) if not argument.startswith("-"))
     end = next(words, len(arguments) - 1) + 1
-    name: str = _main_parser().parse_args(arguments[:end]).command
+    parser, _ = _main_parser()
+    name: str = parser.parse_args(arguments[:end]).command
     command = import_module(f"{__name__}.{name}")
     parser = _Parser(f"mlp_xp {name}", "%(prog)s [options]", COMMANDS[name])
     command.add_arguments(parser)
@@ -161,24 +184,56 @@ def _one_line_warnings() -> Iterator[None]:
         yield
 
 
-def _main_parser() -> _Parser:
+def _main_parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    """The parser of a command's name, and those of the commands, which have no options yet."""
     parser = _Parser(
         "mlp_xp",
         "%(prog)s COMMAND [options]",
         "A multi-layer perceptron written out in full, on NumPy and on CuPy.",
     )
+    # A long option has a line to itself, so that the commands keep theirs.
+    parser.formatter_class = partial(_HelpFormatter, column=14)
     commands = parser.add_subparsers(
         title="commands (each has its own --help)", dest="command", required=True,
         metavar="COMMAND", parser_class=argparse.ArgumentParser,
     )  # fmt: skip
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary.replace("%", "%%"), add_help=False)
+    parsers = {
+        name: commands.add_parser(name, help=summary.replace("%", "%%"), add_help=False)
+        for name, summary in COMMANDS.items()
+    }
     options = parser.add_argument_group("options")
     options.add_argument(
-        "--version", action="version", version=f"mlp_xp {__version__}", help="print the version"
-    )
+        "--completion", action=_Print, text=_completion, choices=SHELLS, metavar="SHELL",
+        help=f"print what makes Tab complete commands: {'|'.join(SHELLS)}",
+    )  # fmt: skip
+    options.add_argument(
+        "--version", action=_Print, text=_versions, nargs=0,
+        help="print the versions of mlp_xp, Python, NumPy and CuPy",
+    )  # fmt: skip
     add_help(options)
-    return parser
+    return parser, parsers
+
+
+def _completion(shell: str) -> str:
+    from mlp_xp.cli.completion import script
+
+    return script(shell)
+
+
+def _versions(_: object) -> str:
+    from mlp_xp.versions import versions
+
+    return "\n".join(f"{name} {version}" for name, version in versions().items())
+
+
+def _answer_shell() -> None:
+    """Print what may come next on a command line, and end the process."""
+    from mlp_xp.cli.completion import answer
+
+    parser, commands = _main_parser()
+    for name, command in commands.items():
+        import_module(f"{__name__}.{name}").add_arguments(command)
+    answer(parser, commands)
 
 
 def _discard(stream: TextIO) -> None:

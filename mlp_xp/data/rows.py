@@ -109,7 +109,7 @@ def read_png(path: Path, n_inputs: int) -> NDArray[np.uint8]:
         from PIL import Image
     except ImportError as error:
         raise InputError(
-            f"{path}: reading PNG needs Pillow: pip install 'mlp_xp[pictures]'"
+            f"{path}: reading PNG needs Pillow: pip install '.[pictures]' in the clone"
         ) from error
     side = math.isqrt(n_inputs)
     if side * side != n_inputs:

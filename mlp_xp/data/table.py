@@ -49,7 +49,7 @@ def open_table(path: Path) -> TableFile:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"{path}: reading tables needs pyarrow: pip install 'mlp_xp[table]'"
+            f"{path}: reading tables needs pyarrow: pip install '.[table]' in the clone"
         ) from error
     if path != STDIN:
         os.close(os.open(path, os.O_RDONLY))  # raises errors that are clearer than pyarrow's

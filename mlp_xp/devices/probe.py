@@ -16,8 +16,8 @@ CAPABILITY = {12: 50, 13: 75}
 DRIVER = {12: 525, 13: 580}
 
 INSTALL = (
-    f"install the extra for your driver: pip install 'mlp_xp[cuda13]' for driver {DRIVER[13]} or "
-    "newer, else 'mlp_xp[cuda12]'"
+    "install the extra for your driver, in the clone: pip install '.[cuda13]' for driver "
+    f"{DRIVER[13]} or newer, else '.[cuda12]'"
 )
 
 # From a cudaError number to the cause in plain words and what to do about it.
@@ -251,7 +251,8 @@ def _check_result(
 
 
 def _install_libraries(cp: Any, missing: str = "it") -> str:
-    return f"install the extra that contains {missing}: pip install 'mlp_xp[cuda{_major(cp)}]'"
+    extra = f"cuda{_major(cp)}"
+    return f"install the extra that contains {missing}: pip install '.[{extra}]' in the clone"
 
 
 def first_line(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
@@ -10,10 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from threadpoolctl import threadpool_info
-
-import mlp_xp
 from mlp_xp.data import Dataset, load_data
 from mlp_xp.devices import CPU, Device, device_errors, get_device
 from mlp_xp.devices.device import cuda_index
@@ -21,6 +16,7 @@ from mlp_xp.devices.probe import probe
 from mlp_xp.diagnostics.parity import TOLERANCE, compare, first_rows, trace
 from mlp_xp.errors import DeviceError, DeviceUnavailable
 from mlp_xp.training import Config, train
+from mlp_xp.versions import versions
 
 # Twenty steps: five batches in each of four epochs.
 PARITY: dict[str, Any] = {"hidden": (128, 64), "batch_size": 32, "epochs": 4, "lr": 0.1}
@@ -46,11 +42,8 @@ class Finding:
 def machine() -> dict[str, str]:
     """The machine and what is installed on it, without using a GPU or importing CuPy."""
     return {
-        "mlp_xp": mlp_xp.__version__,
-        "Python": f"{platform.python_version()}, {platform.platform()}",
+        **versions(),
         "CPU": f"{platform.machine()}, {_cpus()} CPUs available",
-        "NumPy": f"{np.__version__}, {_blas()}",
-        "CuPy": ", ".join(_cupy_packages()) or "not installed",
         "driver": _driver(),
         "environment": _environment(),
     }
@@ -110,34 +103,10 @@ def _speed(device: Device, data: Dataset) -> Iterator[Finding]:
         yield Finding("784-128-10, float32", f"batch {batch_size}", True, found, values)
 
 
-def _cupy_packages() -> list[str]:
-    """The installed CuPy packages with their versions; two of them overwrite each other's files."""
-    names = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
-    return [f"{name} {importlib.metadata.version(name)}" for name in names if _installed(name)]
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 def _cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _blas() -> str:
-    """NumPy's BLAS and its number of threads at the moment."""
-    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    return "; ".join(
-        f"{library['internal_api']} {library['version']} "
-        f"({library.get('architecture', 'unknown')}), {library['num_threads']} threads"
-        for library in loaded
-    )
 
 
 def _driver() -> str:

@@ -1400,7 +1400,7 @@ def test_parquet_without_pyarrow(place: Path, capsys, monkeypatch) -> None:
     assert main(train(place / "t.parquet")) == 2
     assert capsys.readouterr().err == (
         f"mlp_xp: error: {place / 't.parquet'}: reading tables needs pyarrow: "
-        "pip install 'mlp_xp[table]'\n"
+        "pip install '.[table]' in the clone\n"
     )
 
 

@@ -1,6 +1,7 @@
 """The commands as users run them, most of them in a process of their own."""
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -316,7 +317,13 @@ def test_errors_are_one_line(arguments, words, place):
 
 
 def test_version_and_help(place):
-    assert run("--version", folder=place).stdout == f"mlp_xp {mlp_xp.__version__}\n"
+    done = run("--version", folder=place)
+    own, python, numpy, cupy = done.stdout.splitlines()
+    assert own == f"mlp_xp {mlp_xp.__version__}"
+    assert python.startswith(f"Python {platform.python_version()}, ")
+    assert re.fullmatch(rf"NumPy {re.escape(np.__version__)}, \w+ \S+ \(.+\), \d+ threads", numpy)
+    assert re.fullmatch(r"CuPy (not installed|cupy\S* \d\S*)", cupy)
+    assert done.stderr == ""
     for command in ([], ["train"], ["evaluate"], ["predict"], ["doctor"]):
         done = run(*command, "--help", folder=place)
         assert done.returncode == 0

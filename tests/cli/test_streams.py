@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -284,3 +285,28 @@ def test_the_terminal_is_gone(place):
     assert (place / "tty" / "checkpoint.safetensors").exists()
     done = shell("$mlp_xp train --resume tty --quiet | head -2", place)
     assert done.stdout.startswith("epoch ")
+
+
+def test_no_color(place):
+    """Only Python's help pages have colors, from 3.14 on; NO_COLOR keeps them away."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    train = f"train --data t.csv --out plain {' '.join(OPTIONS)}"
+    lines = "; ".join(f"$mlp_xp {rest}" for rest in ("train --help", train, "train --nothing"))
+    colors = {"TERM": "xterm-256color", "FORCE_COLOR": "", "CLICOLOR": "1", "NO_COLOR": "1"}
+    with os.fdopen(theirs, "wb") as terminal:
+        process = subprocess.Popen(
+            lines.replace("$mlp_xp", f"'{sys.executable}' -W error -m mlp_xp"), shell=True,
+            cwd=place, env={**ENVIRONMENT, **colors}, stdout=terminal, stderr=terminal,
+        )  # fmt: skip
+    shown = b""
+    with suppress(OSError):  # at the end, on Linux
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 2
+    for text in (b"usage: mlp_xp train", b" samples/s", b"saved plain", b"error: "):
+        assert text in shown
+    assert b"%|" in shown, "the bar"
+    assert re.search(rb"\x1b\[[0-9;]*m", shown) is None

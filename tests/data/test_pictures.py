@@ -625,7 +625,7 @@ def test_more_than_fits_into_memory(pets: Path, monkeypatch: Any) -> None:
 
 def test_without_pillow(pets: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    message = r"pets/cats/10.png: reading pictures needs Pillow: pip install 'mlp_xp\[pictures\]'"
+    message = r"pets/cats/10.png: reading pictures needs Pillow: pip install '.\[pictures\]' in"
     with pytest.raises(InputError, match=message):
         load(pets)
     assert is_folder(pets)

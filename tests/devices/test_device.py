@@ -367,24 +367,24 @@ CAUSES = {
     "cuBLAS missing": (
         lambda cupy: setattr(cupy.cuda, "no_cublas", True),
         "the CUDA library cuBLAS 13 is missing; install the extra that contains it: "
-        "pip install 'mlp_xp[cuda13]'",
+        "pip install '.[cuda13]' in the clone",
     ),
     "NVRTC missing": (
         lambda cupy: setattr(cupy.cuda.nvrtc, "getVersion", raising(RuntimeError("not found"))),
         "the CUDA library NVRTC 13 is missing; install the extra that contains it: "
-        "pip install 'mlp_xp[cuda13]'",
+        "pip install '.[cuda13]' in the clone",
     ),
     "NVRTC of another CUDA": (
         lambda cupy: setattr(cupy.cuda.nvrtc, "getVersion", lambda: (12, 9)),
         "NVRTC is 12.9, but this CuPy needs CUDA 13; install the extra that contains it: "
-        "pip install 'mlp_xp[cuda13]'",
+        "pip install '.[cuda13]' in the clone",
     ),
     "headers missing": (
         lambda cupy: setattr(
             cupy, "arange", raising(RuntimeError("Failed to find CUDA headers in /x"))
         ),
         "CUDA's headers are missing, so no kernel compiles; install the extra that contains them: "
-        "pip install 'mlp_xp[cuda13]'",
+        "pip install '.[cuda13]' in the clone",
     ),
     "wrong product": (
         wrong_product,

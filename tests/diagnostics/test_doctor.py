@@ -185,3 +185,29 @@ def test_an_error_during_the_gpus_checks_is_a_finding(monkeypatch):
     *_, last = doctor.examine("cuda")
     assert not last.passed
     assert "out of memory: 5e-06 GB more needed, 7e-06 GB in use" in last.found
+
+
+def test_version_prints_what_the_report_begins_with(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    versions = capsys.readouterr().out.splitlines()
+    report = [f"{name} {value}" for name, value in doctor.machine().items()]
+    assert versions == report[: len(versions)]
+    assert len(versions) == 4
+
+
+def test_versions_name_every_installed_cupy_and_import_none(tmp_path):
+    """Two of them overwrite each other's files."""
+    (tmp_path / "cupy.py").write_text("raise SystemExit('imported')")
+    for name, version in (("cupy_cuda12x", "14.2.0"), ("cupy_cuda13x", "14.3.1")):
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+    done = subprocess.run(
+        [sys.executable, "-c", "import mlp_xp.versions as v; print(v.versions()['CuPy'])"],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )  # fmt: skip
+    assert done.stdout == "cupy-cuda12x 14.2.0, cupy-cuda13x 14.3.1\n"

@@ -87,11 +87,13 @@ def test_every_calculation_comes_to_the_number_beside_it(blocks):
     assert checked >= 40
 
 
-def test_the_readme_runs(tmp_path, monkeypatch, blocks):
-    """Its Python, as one program, on a machine that need not have CuPy."""
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "scikit-learn.md"], ids=name_of)
+@pytest.mark.filterwarnings("ignore:the network hasn't converged")
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch, blocks):
+    """As one program, on a machine that need not have CuPy."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "cupy", None)
-    programs = [code for _, code, _ in blocks(ROOT / "README.md", "python")]
+    programs = [code for _, code, _ in blocks(page, "python")]
     assert programs
     exec("".join(programs), {"__name__": "__main__"})
 

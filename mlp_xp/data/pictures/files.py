@@ -23,7 +23,7 @@ def pillow(path: Path) -> Any:
         from PIL import Image
     except ImportError as error:
         raise InputError(
-            f"{path}: reading pictures needs Pillow: pip install 'mlp_xp[pictures]'"
+            f"{path}: reading pictures needs Pillow: pip install '.[pictures]' in the clone"
         ) from error
     return Image
 
