@@ -140,7 +140,7 @@ class Fit:
                 f"the network hasn't converged after max_iter={most} epochs; raise it",
                 ConvergenceWarning, stacklevel=5,
             )  # fmt: skip
-        if self.progress.best_score > -math.inf:
+        if self.parameters["early_stopping"] and self.progress.best_score > -math.inf:
             self._set_weights(self.best_weights)
 
     def _epoch(self, callbacks: Sequence[Any]) -> None:

@@ -190,6 +190,22 @@ def test_fitted_again_with_other_settings(first):
         assert_same(ours, theirs, X)
 
 
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_going_on_without_early_stopping(task, method):
+    """After a fit that kept its best weights, the last ones count again."""
+    ours, theirs, X, y = pair(task, early_stopping=True, warm_start=True)
+    fit_both(ours, theirs, X, y)
+    theirs.best_loss_ = np.inf  # which is None there, and an error
+    for estimator in (ours, theirs):
+        estimator.set_params(early_stopping=False)
+        for _ in range(3):
+            getattr(estimator, method)(X, y)
+    for got, expected in zip(ours.coefs_, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-12)
+
+
 def test_one_generator_for_several_fits():
     """A RandomState is drawn from where the last fit left it."""
     ours, theirs, X, y = pair("multiclass", early_stopping=True)
