@@ -98,8 +98,8 @@ def row(name: str, setting: str) -> str:
 def main(names: Sequence[str]) -> None:
     """Measure and print, set by set."""
     print(
-        "| data | settings | score, ours | scikit-learn's | largest relative difference of a loss "
-        "| scikit-learn takes | ours, in its time |\n|---|---|---|---|---|---|---|"
+        "| data | settings | score, ours | scikit-learn's | losses differ by | it takes "
+        "| ours, in its time |\n|---|---|---|---|---|---|---|"
     )
     for name in names or DATA:
         for setting in ["defaults"] if name == "MNIST" else SETTINGS:

@@ -6,7 +6,7 @@ products take 3 to 10 times as long with two threads as with one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from threading import Lock, Thread
@@ -14,10 +14,18 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from mlp_xp.types import Array
+
 WORTH_BLAS_THREADS = 100_000_000
 """Multiplications in a product from which BLAS keeps its threads, unless SharedProduct splits it.
 Two threads took 0.58 of the time for 256 rows through 1024 x 1024, 0.69 to 1.4 for 512 rows
 through 784 x 128."""
+
+
+def worth_threads(rows: int, parameters: Iterable[Array]) -> bool:
+    """Whether BLAS should keep its threads for products of so many rows with these matrices."""
+    largest: int = max(array.size for array in parameters)
+    return rows * largest >= WORTH_BLAS_THREADS
 
 
 def blas_threads() -> int:

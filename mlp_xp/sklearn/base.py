@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from mlp_xp.devices import Device, get_device
 from mlp_xp.errors import InputError, TrainingWarning
@@ -136,6 +136,13 @@ class BaseMLP(BaseEstimator):
         self._keep_weights(network)
         self._keep_figures(fit, progress)
 
+    def _read(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
+        """X and y as read_rows() has them; a y of one column is (N,)."""
+        X, y = read_rows(self, X, y, reset=reset, multi_output=True, y_numeric=self._y_numeric)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y.reshape(-1) if device_of(y) else column_or_1d(y, warn=True)
+        return X, y
+
     def _parameters(self, incremental: bool) -> dict[str, Any]:
         """The parameters, checked."""
         # Not get_params(): a class derived from ours may take fewer.
@@ -197,7 +204,7 @@ class BaseMLP(BaseEstimator):
         """X, targets and weights of the rows that fit() was given to validate on."""
         if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
             raise InputError("validation must be rows and targets, (X, y), or these and weights")
-        X, y = self._read(*validation[:2], reset=False)
+        X, y = self._read(validation[0], validation[1], reset=False)
         weights = check_weights(validation[2], X) if len(validation) == 3 else None
         targets = self._targets(y, learn=False, whole=False)
         if len(targets) < 2 or self._n_outputs(targets) != self.n_outputs_:

@@ -12,7 +12,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from sklearn.utils.validation import column_or_1d
 
 from mlp_xp.devices import Device, get_device
 from mlp_xp.errors import InputError
@@ -20,7 +19,7 @@ from mlp_xp.nn.losses import OBJECTIVES, Objective
 from mlp_xp.sklearn.base import BaseMLP, is_stochastic
 from mlp_xp.sklearn.losses import BoundedClasses, SummedLabels
 from mlp_xp.sklearn.parameters import defaults_of
-from mlp_xp.sklearn.rows import device_of, like, read_rows, to_host
+from mlp_xp.sklearn.rows import device_of, like, to_host
 from mlp_xp.training.callbacks import Callback
 from mlp_xp.types import Array, HostArray
 
@@ -85,6 +84,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.__dict__.update(arguments)
 
     _defaults = defaults_of(__init__)
+    _y_numeric = False
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
@@ -200,12 +200,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _objective(self) -> Objective:
         kind = BoundedClasses if self.out_activation_ == "softmax" else SummedLabels
         return kind(self.label_smoothing)
-
-    def _read(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        X, y = read_rows(self, X, y, reset=reset, multi_output=True)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = y.reshape(-1) if device_of(y) else column_or_1d(y, warn=True)
-        return X, y
 
     def _row_weights(self, y: Array, sample_weight: HostArray | None, dtype: Any) -> Any:
         if self.class_weight is None:

@@ -29,6 +29,7 @@ from mlp_xp.sklearn.rows import Loader
 from mlp_xp.sklearn.step import PenalizedStep
 from mlp_xp.training.callbacks import Callback
 from mlp_xp.training.config import Config
+from mlp_xp.training.early_stopping import copy_weights
 from mlp_xp.training.environment import training_environment
 from mlp_xp.training.history import Epoch
 from mlp_xp.training.step import TrainStep
@@ -141,7 +142,7 @@ class Fit:
                 ConvergenceWarning, stacklevel=5,
             )  # fmt: skip
         if self.parameters["early_stopping"] and self.progress.best_score > -math.inf:
-            self._set_weights(self.best_weights)
+            copy_weights(self.best_weights, self.network.parameters())
 
     def _epoch(self, callbacks: Sequence[Any]) -> None:
         seconds, started = 0.0, time.perf_counter()
@@ -231,10 +232,6 @@ class Fit:
 
     def _weights(self) -> list[Array]:
         return [array.copy() for array in self.network.parameters()]
-
-    def _set_weights(self, weights: Sequence[Array]) -> None:
-        for parameter, array in zip(self.network.parameters(), weights, strict=True):
-            parameter[...] = array
 
     def _new_step(self, objective: Objective, optimizer: Optimizer, weighted: bool) -> TrainStep:
         """Windows where they can be had and are faster; see training/windowed/."""

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d
 
 from mlp_xp.devices import Device
 from mlp_xp.errors import InputError
@@ -17,7 +16,7 @@ from mlp_xp.nn.losses import Objective
 from mlp_xp.sklearn.base import BaseMLP, is_stochastic
 from mlp_xp.sklearn.losses import HalfPoisson, HalfSquaredError
 from mlp_xp.sklearn.parameters import defaults_of
-from mlp_xp.sklearn.rows import device_of, like, read_rows, to_host
+from mlp_xp.sklearn.rows import like, to_host
 from mlp_xp.training.callbacks import Callback
 from mlp_xp.types import Array, HostArray
 
@@ -74,6 +73,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _defaults = defaults_of(__init__)
 
     _objective_name = "regression"
+    _y_numeric = True
     _stratifies = False
 
     @available_if(is_stochastic)
@@ -90,12 +90,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """R^2 of predict(), the mean over outputs."""
         predictions, device = self._predictions(X)
         return float(r2_score(to_host(y), device.to_host(predictions), sample_weight=sample_weight))
-
-    def _read(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        X, y = read_rows(self, X, y, reset=reset, multi_output=True, y_numeric=True)
-        if y.ndim == 2 and y.shape[1] == 1 and device_of(y) is None:
-            y = column_or_1d(y, warn=True)
-        return X, y
 
     def _targets(self, y: Array, learn: bool, whole: bool = True) -> Array:
         if y.dtype.kind not in "fiub":

@@ -14,12 +14,11 @@ from sklearn.utils.validation import check_array, check_consistent_length, valid
 from mlp_xp.data.loader import Bounds, Rows, RowSource, array_rows, chunk_bounds
 from mlp_xp.devices import Device, get_device
 from mlp_xp.errors import InputError
+from mlp_xp.training.setup import CHUNK_ROWS
 from mlp_xp.types import Array, Chunk, Namespace
 
 CHUNK_BYTES = 1 << 26
 """What the rows of a chunk may take: a sparse matrix can have a hundred thousand columns."""
-CHUNK_ROWS = 2048
-"""As in training/setup.py: few enough for Ctrl-C to stop at once, too many to slow training."""
 CUDA = 2  # DLPack's kDLCUDA
 FLOATS = (np.float64, np.float32)
 NO_TARGETS = "no_validation"

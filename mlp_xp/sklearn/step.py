@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlp_xp.devices.blas import WORTH_BLAS_THREADS
+from mlp_xp.devices.blas import worth_threads
 from mlp_xp.nn.losses import Objective
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer, clip_gradients
@@ -24,8 +24,7 @@ class PenalizedStep:
         self.network, self.objective, self.optimizer = network, objective, optimizer
         self.batch_size, self.alpha = batch_size, alpha
         self.dropout, self.clip_norm = dropout, clip_norm
-        multiplications = batch_size * max(layer.W.size for layer in network.layers)
-        self.keeps_blas_threads = multiplications >= WORTH_BLAS_THREADS
+        self.keeps_blas_threads = worth_threads(batch_size, network.parameters())
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; see TrainStep."""

@@ -56,7 +56,7 @@ class EarlyStopping:
         """
         parameters = trainer.network.parameters()
         if self.last_weights and not trainer.finished:
-            _copy(self.last_weights, parameters)
+            copy_weights(self.last_weights, parameters)
             self.last_weights = []
         try:
             yield
@@ -73,10 +73,11 @@ class EarlyStopping:
             if trainer.finished and self.patience is not None and self.best_weights:
                 trainer.network.device.use()  # a callback that raised may have used another
                 self.last_weights = self.last_weights or [array.copy() for array in parameters]
-                _copy(self.best_weights, parameters)
+                copy_weights(self.best_weights, parameters)
 
 
-def _copy(weights: Sequence[Array], parameters: Sequence[Array]) -> None:
+def copy_weights(weights: Sequence[Array], parameters: Sequence[Array]) -> None:
+    """Overwrite the parameters with these arrays."""
     for array, parameter in zip(weights, parameters, strict=True):
         parameter[...] = array
 

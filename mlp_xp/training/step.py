@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mlp_xp.devices.blas import WORTH_BLAS_THREADS
+from mlp_xp.devices.blas import worth_threads
 from mlp_xp.nn.losses import Objective
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer, clip_gradients
@@ -40,8 +40,7 @@ class PlainStep:
         self.network, self.objective, self.optimizer = network, objective, optimizer
         self.batch_size, self.dropout = config.batch_size, config.dropout
         self.clip_norm = config.clip_norm
-        multiplications = self.batch_size * max(layer.W.size for layer in network.layers)
-        self.keeps_blas_threads = multiplications >= WORTH_BLAS_THREADS
+        self.keeps_blas_threads = worth_threads(self.batch_size, network.parameters())
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; see TrainStep."""

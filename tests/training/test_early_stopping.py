@@ -96,7 +96,7 @@ def test_neither_does_an_error_while_the_weights_are_restored(data, monkeypatch)
     config = Config(**WORSENING)
     trainer, best = Trainer(data, config, CPU()), Best()
     with monkeypatch.context() as patch:
-        patch.setattr("mlp_xp.training.early_stopping._copy", interrupted_copy)
+        patch.setattr("mlp_xp.training.early_stopping.copy_weights", interrupted_copy)
         with pytest.raises(KeyboardInterrupt):
             trainer.fit([best])
     trainer.fit()
