@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_xp.devices.cores import control_groups, read_limit
 from mlp_xp.errors import InputError
 from mlp_xp.types import HostArray
 
@@ -21,12 +22,8 @@ BLOCK_BYTES = 1 << 22
 DEFLATE_LIMIT = 1032
 """The largest factor by which a DEFLATE stream can expand.    zlib's technical details."""
 
-CGROUP_LIMITS = {
-    "": "/sys/fs/cgroup{}/memory.max",
-    "memory": "/sys/fs/cgroup/memory{}/memory.limit_in_bytes",
-}
-"""The file with a control group's memory limit, in versions 2 and 1, by the `controllers` field of
-its line in /proc/self/cgroup."""
+GROUP_LIMITS = ("memory.max", "memory.limit_in_bytes")
+"""The file with a control group's memory limit, in versions 2 and 1."""
 
 
 def available_memory() -> float:
@@ -38,17 +35,12 @@ def available_memory() -> float:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            if controllers in CGROUP_LIMITS:
-                # Inside a container the group's path may not exist; the root is the group then.
-                for name in (group.rstrip("/"), ""):
-                    limit = Path(CGROUP_LIMITS[controllers].format(name))
-                    text = limit.read_text().strip() if limit.exists() else ""
-                    sizes += [int(text)] if text.isdecimal() else []
     except OSError:  # not Linux
         if hasattr(os, "sysconf"):
             sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for group in control_groups("memory"):
+        limits = (read_limit(group / name) for name in GROUP_LIMITS)
+        sizes += [int(limit) for limit in limits if limit.isdecimal()]
     return min(sizes)
 
 

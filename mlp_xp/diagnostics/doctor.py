@@ -11,6 +11,7 @@ from typing import Any
 
 from mlp_xp.data import Dataset, load_data
 from mlp_xp.devices import CPU, Device, device_errors, get_device
+from mlp_xp.devices.cores import usable_cores
 from mlp_xp.devices.device import cuda_index
 from mlp_xp.devices.probe import probe
 from mlp_xp.diagnostics.parity import TOLERANCE, compare, first_rows, trace
@@ -43,7 +44,7 @@ def machine() -> dict[str, str]:
     """The machine and what is installed on it, without using a GPU or importing CuPy."""
     return {
         **versions(),
-        "CPU": f"{platform.machine()}, {_cpus()} CPUs available",
+        "CPU": f"{platform.machine()}, {usable_cores()} CPUs available",
         "driver": _driver(),
         "environment": _environment(),
     }
@@ -101,12 +102,6 @@ def _speed(device: Device, data: Dataset) -> Iterator[Finding]:
         values = {"batch_size": batch_size, "samples_per_second": speed}
         found = f"{speed:,.0f} samples/s"
         yield Finding("784-128-10, float32", f"batch {batch_size}", True, found, values)
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _driver() -> str:

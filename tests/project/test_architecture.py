@@ -25,7 +25,7 @@ TOP_LEVEL = [
 # Within a subpackage, from the bottom up too.
 SUBMODULES = {
     "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
-    "devices": ["probe", "device", "blas"],
+    "devices": ["cores", "probe", "device", "blas"],
     "data": [
         "memory", "checks", "classes", "raw", "values", "columns", "encoder", "labels", "tablefile",
         "header", "csv", "roles", "table", "frames", "arrays", "split", "dataset", "sampling",
