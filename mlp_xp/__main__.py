@@ -13,7 +13,9 @@ def run() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from mlp_xp.cli import main
+    from mlp_xp.devices.kernels import choose_kernel
 
+    choose_kernel()
     try:
         try:
             return main()

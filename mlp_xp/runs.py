@@ -30,6 +30,7 @@ from mlp_xp.training import (
 from mlp_xp.training.early_stopping import check_weights
 from mlp_xp.training.logs import LOGS, Log
 from mlp_xp.training.model_file import MODEL
+from mlp_xp.versions import blas
 
 
 class RunFolder:
@@ -192,6 +193,7 @@ class RunFolder:
                 "mlp_xp": __version__,
                 "python": platform.python_version(),
                 "numpy": np.__version__,
+                "blas": blas(),
             },
             device={
                 "requested": device.requested,

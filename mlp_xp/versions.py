@@ -19,7 +19,7 @@ def versions() -> dict[str, str]:
     return {
         "mlp_xp": mlp_xp.__version__,
         "Python": f"{platform.python_version()}, {platform.platform()}",
-        "NumPy": f"{np.__version__}, {_blas()}",
+        "NumPy": f"{np.__version__}, {blas()}",
         "CuPy": ", ".join(_distributions(CUPY)) or "not installed",
     }
 
@@ -35,7 +35,7 @@ def _distributions(names: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _blas() -> str:
+def blas() -> str:
     """NumPy's BLAS, the processor that its kernels are for, and its threads at the moment."""
     loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
     described = [

@@ -1,5 +1,13 @@
 """Devices: where arrays live and are computed. CuPy is imported in this subpackage alone."""
 
-from mlp_xp.devices.device import CPU, CUDA, Device, device_errors, get_device
+from typing import TYPE_CHECKING
+
+from mlp_xp.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mlp_xp.devices.device import CPU, CUDA, Device, device_errors, get_device
 
 __all__ = ["CPU", "CUDA", "Device", "device_errors", "get_device"]
+
+# kernels.py has to come before NumPy.
+__getattr__, __dir__ = lazy_names(__name__, {"device": list(__all__)})

@@ -1,4 +1,4 @@
-"""The number of threads that NumPy's BLAS uses: one during training, unless products are large.
+"""NumPy's BLAS: its kernels, and its threads, one during training unless products are large.
 
 BLAS threads busy-wait for each other. On a machine that is also busy with something else, small
 products take 3 to 10 times as long with two threads as with one.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
+from logging import getLogger
 from threading import Lock, Thread
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from mlp_xp.devices.device import Device
+from mlp_xp.devices.kernels import slow_kernel
 from mlp_xp.types import Array
 
 WORTH_BLAS_THREADS = 100_000_000
@@ -36,6 +39,32 @@ def blas_threads() -> int:
     """
     with _limit.lock:
         return _limit.found if _limit.blocks else _limit.threads_now()
+
+
+def openblas_kernel() -> str | None:
+    """The processor that the kernels of NumPy's OpenBLAS are for; None if its BLAS is another."""
+    loaded = (library for library in _limit.libraries.info() if library["user_api"] == "blas")
+    first: dict[str, str] = next(loaded, {})  # SciPy may have brought one of its own
+    return first.get("architecture") if first.get("internal_api") == "openblas" else None
+
+
+def tell_of_slow_kernel(device: Device) -> None:
+    """Log one line, once in a program, if the device is a CPU and OpenBLAS could be faster on it.
+
+    To the logger `mlp_xp`, whose warnings Python prints by default, and not as a warning of
+    Python's, which may be an error: nothing is wrong with the result.
+    """
+    if device.on_host:
+        _tell_once()
+
+
+@cache
+def _tell_once() -> None:
+    from multiprocessing import parent_process
+
+    line = slow_kernel(openblas_kernel())
+    if line and parent_process() is None:  # not in each of a program's workers
+        getLogger("mlp_xp").warning(line)
 
 
 class _Limit:

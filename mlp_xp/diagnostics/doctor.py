@@ -14,6 +14,7 @@ from mlp_xp.devices import CPU, Device, device_errors, get_device
 from mlp_xp.devices.cores import usable_cores
 from mlp_xp.devices.device import cuda_index
 from mlp_xp.devices.probe import probe
+from mlp_xp.diagnostics.kernels import PRODUCTS, kernel_speeds
 from mlp_xp.diagnostics.parity import TOLERANCE, compare, first_rows, trace
 from mlp_xp.errors import DeviceError, DeviceUnavailable
 from mlp_xp.training import Config, train
@@ -31,11 +32,14 @@ VARIABLES = ("CUDA_", "CUPY_", "MLP_XP_", "OPENBLAS_", "OMP_NUM_", "MKL_NUM_", "
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: its part of the report, its name, and what was found."""
+    """The outcome of one check: its part of the report, its name, and what was found.
+
+    passed: None for a measurement, which can't fail.
+    """
 
     part: str
     name: str
-    passed: bool
+    passed: bool | None
     found: str
     values: dict[str, float] = field(default_factory=dict)
 
@@ -53,8 +57,9 @@ def machine() -> dict[str, str]:
 def examine(name: str) -> Iterator[Finding]:
     """Check a device: each step of the probe, its agreement with NumPy, and its speed.
 
-    The CPU is compared with itself in float64 instead. Findings come as soon as they are made. If
-    the device can't be used, or fails, the finding that says so is the last one.
+    The CPU is compared with itself in float64 instead, and OpenBLAS's kernels with each other.
+    Findings come as soon as they are made. If the device can't be used, or fails, the finding that
+    says so is the last one.
     """
     device: Device = CPU()
     if name != "cpu":
@@ -70,6 +75,8 @@ def examine(name: str) -> Iterator[Finding]:
         with device_errors():
             yield from _parity(device, first_rows(data, PARITY_ROWS))
             yield from _speed(device, data)
+            if device.on_host:
+                yield from _kernels()
     except DeviceError as error:
         yield Finding("run", "", False, str(error))
 
@@ -101,7 +108,16 @@ def _speed(device: Device, data: Dataset) -> Iterator[Finding]:
             seconds, speed = last.seconds, last.samples_per_second
         values = {"batch_size": batch_size, "samples_per_second": speed}
         found = f"{speed:,.0f} samples/s"
-        yield Finding("784-128-10, float32", f"batch {batch_size}", True, found, values)
+        yield Finding("784-128-10, float32", f"batch {batch_size}", None, found, values)
+
+
+def _kernels() -> Iterator[Finding]:
+    for kernel, gflops, remark in kernel_speeds():
+        sizes = ["x".join(map(str, product)) for product in PRODUCTS]
+        speeds = [f"{speed:,.0f} ({size})" for speed, size in zip(gflops, sizes, strict=False)]
+        found = "; ".join(filter(None, [", ".join(speeds), remark]))
+        values = {f"gflops_{size}": speed for size, speed in zip(sizes, gflops, strict=False)}
+        yield Finding("OpenBLAS's kernels, GFLOP/s on one thread", kernel, None, found, values)
 
 
 def _driver() -> str:

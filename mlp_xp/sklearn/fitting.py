@@ -129,9 +129,9 @@ class Fit:
         """
         callbacks: Sequence[Callback] = self.parameters["callbacks"] or ()
         most = self.parameters["max_iter"] if epochs is None else epochs
-        keeps_threads = self.step.keeps_blas_threads
+        device, keeps_threads = self.network.device, self.step.keeps_blas_threads
         try:
-            with training_environment(keeps_blas_threads=keeps_threads) as interrupts:
+            with training_environment(device, keeps_blas_threads=keeps_threads) as interrupts:
                 while len(self.history) < most and not self.stopped:
                     self._epoch([*callbacks, interrupts])
         except KeyboardInterrupt:

@@ -81,7 +81,7 @@ def fit_lbfgs(
     start = loss_of.pack(network.parameters())
     rows = min(loader.n_rows, loader.chunk_rows)
     keeps_threads = worth_threads(rows, network.parameters())
-    with training_environment(keeps_blas_threads=keeps_threads) as interrupts:
+    with training_environment(network.device, keeps_blas_threads=keeps_threads) as interrupts:
 
         def evaluate(theta: HostArray) -> tuple[float, HostArray]:
             interrupts.check()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlp_xp.devices.blas import one_blas_thread
+from mlp_xp.devices import Device
+from mlp_xp.devices.blas import one_blas_thread, tell_of_slow_kernel
 from mlp_xp.errors import InputError
 from mlp_xp.training.callbacks import Callback
 
@@ -47,12 +48,14 @@ class Interrupts(Callback):
 
 
 @contextmanager
-def training_environment(*, keeps_blas_threads: bool) -> Iterator[Interrupts]:
+def training_environment(device: Device, *, keeps_blas_threads: bool) -> Iterator[Interrupts]:
     """While training runs: one BLAS thread, no warnings from NumPy, Ctrl-C between steps alone.
+    Before it, see tell_of_slow_kernel().
 
     Yields the callback that raises KeyboardInterrupt there. Ctrl-C stays as it is outside the main
     thread, where Python never raises it, and where a program handles it itself.
     """
+    tell_of_slow_kernel(device)
     interrupts = Interrupts()
     in_main_thread = threading.current_thread() is threading.main_thread()
     ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler

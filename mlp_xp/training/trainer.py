@@ -88,10 +88,10 @@ class Trainer:
         if not self.finished:
             self.guard.check()
         self._stopped = False
-        self.network.device.use()
-        keeps_threads = self.train_step.keeps_blas_threads
+        device, keeps_threads = self.network.device, self.train_step.keeps_blas_threads
+        device.use()
         with (
-            training_environment(keeps_blas_threads=keeps_threads) as interrupts,
+            training_environment(device, keeps_blas_threads=keeps_threads) as interrupts,
             self.early_stopping.best_at_the_end(self),
         ):
             while not (self.finished or self._stopped):

@@ -23,6 +23,12 @@ def nothing_required(monkeypatch):
     monkeypatch.delenv(device.REQUIRE, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def no_kernels_are_measured(monkeypatch):
+    """That takes a second; test_kernels.py does it."""
+    monkeypatch.setattr(doctor, "kernel_speeds", lambda: iter(()))
+
+
 @pytest.fixture
 def broken_cupy(tmp_path, monkeypatch) -> str:
     """Replace CuPy by one that can't be imported; returns the cause that is reported."""

@@ -25,7 +25,7 @@ TOP_LEVEL = [
 # Within a subpackage, from the bottom up too.
 SUBMODULES = {
     "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
-    "devices": ["cores", "probe", "device", "blas"],
+    "devices": ["cores", "kernels", "probe", "device", "blas"],
     "data": [
         "memory", "checks", "classes", "raw", "values", "columns", "encoder", "labels", "tablefile",
         "header", "csv", "roles", "table", "frames", "arrays", "split", "dataset", "sampling",
@@ -40,7 +40,7 @@ SUBMODULES = {
         "losses", "optimizers", "parameters", "convert", "progress", "rows", "step", "validation",
         "fitting", "lbfgs", "base", "classifier", "regressor",
     ],
-    "diagnostics": ["parity", "doctor"],
+    "diagnostics": ["kernels", "parity", "doctor"],
     "export": ["onnx_graph", "onnx_columns", "to_onnx", "to_torch", "from_torch"],
 }  # fmt: skip
 # Written against xp: these may not name an array library.
