@@ -94,15 +94,20 @@ def test_a_processor_runs_the_kernels_it_has_the_features_for():
     assert runnable_kernels(Processor(flags=NEEDS["Haswell"])) == ["Haswell"]
 
 
-def run_program(tmp_path: Path, before: str, **environment: str) -> str:
-    """The variable after the command line, as a program of its own, has printed its help."""
+def run_program(
+    tmp_path: Path,
+    before: str,
+    arguments: tuple[str, ...] = ("train", "--help"),
+    **environment: str,
+) -> list[str]:
+    """What the command line prints as a program of its own, and the variable in the last line."""
     (tmp_path / "cpuinfo").write_text(cpuinfo(ZEN_5))
     code = f"""
 import os, runpy, sys
 from mlp_xp.devices import kernels
 kernels.CPUINFO = {str(tmp_path / "cpuinfo")!r}
 {before}
-sys.argv = ["mlp_xp", "train", "--help"]
+sys.argv = ["mlp_xp", *{arguments}]
 try: runpy.run_module("mlp_xp", run_name="__main__")
 except SystemExit: pass
 print("\\n" + repr(os.environ.get("{VARIABLE}")))
@@ -112,16 +117,24 @@ print("\\n" + repr(os.environ.get("{VARIABLE}")))
         [sys.executable, "-c", code], cwd=ROOT, env={**inherited, **environment},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return done.stdout.splitlines()[-1]
+    return done.stdout.splitlines()
 
 
 def test_the_command_line_chooses_unless_the_user_has(tmp_path):
-    assert run_program(tmp_path, "") == "'SkylakeX'"
-    assert run_program(tmp_path, "", OPENBLAS_CORETYPE="Haswell") == "'Haswell'"
-    assert run_program(tmp_path, "", OPENBLAS_CORETYPE="") == "''"
-    assert run_program(tmp_path, "import numpy") == "None", "too late"
+    assert run_program(tmp_path, "")[-1] == "'SkylakeX'"
+    assert run_program(tmp_path, "", OPENBLAS_CORETYPE="Haswell")[-1] == "'Haswell'"
+    assert run_program(tmp_path, "", OPENBLAS_CORETYPE="")[-1] == "''"
+    assert run_program(tmp_path, "import numpy")[-1] == "None", "too late"
     other = f"open(kernels.CPUINFO, 'w').write({cpuinfo(ZEN_5._replace(family=25))!r})"
-    assert run_program(tmp_path, other) == "None"
+    assert run_program(tmp_path, other)[-1] == "None"
+
+
+def test_openblas_takes_what_the_command_line_chooses(tmp_path):
+    if "Haswell" not in runnable_kernels(processor()) or blas.openblas_kernel() is None:
+        pytest.skip("no OpenBLAS with a choice of kernels")
+    before = "kernels.faster_kernel = lambda cpu: 'Haswell'"
+    lines = run_program(tmp_path, before, ("--version",))
+    assert any(line.startswith("NumPy ") and "(Haswell)" in line for line in lines)
 
 
 @pytest.mark.parametrize("used", ["Haswell", "Zen", "Sandybridge", "Katmai"])
@@ -174,7 +187,7 @@ def test_nothing_is_logged_on_a_gpu_or_in_a_worker(machine, told, monkeypatch):
 
 def test_a_program_without_logging_prints_it(tmp_path):
     """On the kernels for Haswell that OpenBLAS really has."""
-    if runnable_kernels(processor()) == [] or blas.openblas_kernel() is None:
+    if "Haswell" not in runnable_kernels(processor()) or blas.openblas_kernel() is None:
         pytest.skip("no OpenBLAS with a choice of kernels")
     (tmp_path / "cpuinfo").write_text(cpuinfo(ZEN_5))
     code = f"""
