@@ -38,8 +38,8 @@ class KernelSpeed(NamedTuple):
 def kernel_speeds() -> Iterator[KernelSpeed]:
     """Measure OpenBLAS's own choice, the kernel in use, and the others that may be faster.
 
-    Float32 on one thread. Nothing where NumPy's BLAS isn't OpenBLAS, or can't be measured. The last
-    of them may have the remark that another is faster.
+    In float32 on one thread. A faster one has the remark what to set. There are none where NumPy's
+    BLAS isn't OpenBLAS, or where no process can be started.
     """
     used = openblas_kernel()
     own = _measure_elsewhere(None) if used else None
