@@ -198,6 +198,7 @@ class RunFolder:
             device={
                 "requested": device.requested,
                 "used": device.name,
+                "workers": getattr(trainer.train_step, "size", 1),
                 "fallback_reason": device.fallback_reason,
             },
             data={

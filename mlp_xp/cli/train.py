@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             start = load_model(folder.start, selected) if folder.start.exists() else None
             data = settings.source.load(config.objective, like=start, seed=config.seed)
             trainer = _trainer(data, config, start, selected, arguments)
+            settings = replace(settings, config=trainer.config)  # threads, of an older run
             _restore(trainer, folder, settings, quiet=arguments.quiet)
             return _train(trainer, folder, settings, arguments)
     trainer, settings, recipe = _new_run(arguments)
@@ -95,6 +97,7 @@ def _new_run(arguments: argparse.Namespace) -> tuple[Trainer, RunSettings, list[
     """A trainer of the data and the settings on the command line, and which recipe they follow."""
     from mlp_xp.cli.progress import reading_bar
     from mlp_xp.data import DataSource
+    from mlp_xp.devices.blas import default_threads
     from mlp_xp.run_settings import SOURCE_FIELDS, RunSettings
     from mlp_xp.training import SETTINGS, Config, config_for, load_model
     from mlp_xp.training.recipes import describe
@@ -116,6 +119,8 @@ def _new_run(arguments: argparse.Namespace) -> tuple[Trainer, RunSettings, list[
         settings = {**decided_by(network), **settings}
     else:
         data = source.load(given.get("objective"), seed=seed, progress=progress)
+    if settings.get("threads") is None:  # told by number, so that the run goes on with it anywhere
+        settings["threads"] = default_threads()
     complete = arguments.preset or arguments.config
     config = Config(**settings) if complete else config_for(data, arguments.recipe, **settings)
     recipe = [] if complete else [describe(data, config, arguments.recipe)]
@@ -155,6 +160,12 @@ def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings, *, quie
             f"warning: this run was on {previous} and continues on {now}: "
             "its results will be the same up to rounding, not bit for bit"
         )
+    threads, old_threads = settings.config.threads, old.config.threads
+    if previous == now == "cpu" and threads != old_threads is not None:
+        tell(
+            f"warning: threads {threads} in place of {old_threads}: the results may be the same up "
+            "to rounding, not bit for bit"
+        )
     epochs = settings.config.epochs
     begun = trainer.epoch + (trainer.rows == trainer.n_rows)
     extended = previous is not None and epochs != old.config.epochs
@@ -174,6 +185,7 @@ def _train(
 ) -> int:
     """Train to the end, or until a signal; returns the exit status."""
     from mlp_xp.cli.progress import Reporter, SignalHandler
+    from mlp_xp.devices.cores import usable_cores
     from mlp_xp.runs import MetricsLogger
     from mlp_xp.training import Checkpointer
 
@@ -183,6 +195,14 @@ def _train(
         device.announce(trainer.network.device)
     if trainer.data.train.X.nbytes > LARGE_DATA:
         _ = trainer.fingerprint()  # now, so that the first checkpoint doesn't wait for it
+    workers, cores = getattr(trainer.train_step, "size", 1), usable_cores()
+    if workers > cores:
+        tell(
+            f"warning: {workers} processes share each step, but only {cores} of the cores can be "
+            f"used here; --threads {cores} is faster"
+        )
+    elif workers > 1 and not arguments.quiet:
+        tell(f"{workers} processes share each step")
     interval = parse_interval(settings.checkpoint_every)
     checkpointer = Checkpointer(folder.checkpoint, **interval)
     logs = folder.logs(settings.log)

@@ -6,15 +6,18 @@ products take 3 to 10 times as long with two threads as with one.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 from logging import getLogger
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread, main_thread
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from mlp_xp.devices.cores import usable_cores
 from mlp_xp.devices.device import Device
 from mlp_xp.devices.kernels import slow_kernel
 from mlp_xp.types import Array
@@ -24,11 +27,35 @@ WORTH_BLAS_THREADS = 100_000_000
 Two threads took 0.58 of the time for 256 rows through 1024 x 1024, 0.69 to 1.4 for 512 rows
 through 784 x 128."""
 
+PROCESS = os.getpid()
+"""The process that imported this; another one is a fork of it."""
 
-def worth_threads(rows: int, parameters: Iterable[Array]) -> bool:
-    """Whether BLAS should keep its threads for products of so many rows with these matrices."""
+
+def blas_threads_for(
+    rows: int, parameters: Iterable[Array], threads: int | None = None
+) -> AbstractContextManager[None]:
+    """One BLAS thread in the block, unless products of so many rows with these matrices are large.
+
+    threads: how many the training may use; None: more than one.
+    """
     largest: int = max(array.size for array in parameters)
-    return rows * largest >= WORTH_BLAS_THREADS
+    return one_blas_thread(unless=threads != 1 and rows * largest >= WORTH_BLAS_THREADS)
+
+
+def default_threads() -> int:
+    """How many cores a training shares its steps between, where nobody says it.
+
+    All that this process may use, or fewer where BLAS has a limit (OPENBLAS_NUM_THREADS and the
+    like, threadpoolctl, a worker of joblib). One where others probably use the rest: on a thread
+    beside the main one, in a process that multiprocessing started or a fork, in a notebook.
+    """
+    beside_others = (
+        current_thread() is not main_thread()
+        or _is_started_by_multiprocessing()
+        or os.getpid() != PROCESS
+        or "ipykernel" in sys.modules
+    )
+    return 1 if beside_others else min(usable_cores(), blas_threads())
 
 
 def blas_threads() -> int:
@@ -60,11 +87,15 @@ def tell_of_slow_kernel(device: Device) -> None:
 
 @cache
 def _tell_once() -> None:
-    from multiprocessing import parent_process
-
     line = slow_kernel(openblas_kernel())
-    if line and parent_process() is None:  # not in each of a program's workers
+    if line and not _is_started_by_multiprocessing():  # not in each of a program's workers
         getLogger("mlp_xp").warning(line)
+
+
+def _is_started_by_multiprocessing() -> bool:
+    """Whether this process is one of multiprocessing's, or of joblib, which uses its names."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.current_process().name != "MainProcess"
 
 
 class _Limit:

@@ -92,23 +92,23 @@ class Adam(Optimizer):
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
     def update_one(self, parameter: Array, gradient: Array, lr: float, *slots: Array) -> None:
-        m, v = slots
-        beta1, beta2 = self.betas
+        (m, v), (beta1, beta2) = slots, self.betas
         if self.weight_decay and self.decoupled:
             parameter *= 1 - lr * self.weight_decay
         elif self.weight_decay:
             gradient += self.weight_decay * parameter
         m *= beta1
-        m += (1 - beta1) * gradient
+        gradient *= 1 - beta1
+        m += gradient
         v *= beta2
         gradient *= gradient
-        gradient *= 1 - beta2
+        gradient *= (1 - beta2) / (1 - beta1) ** 2
         v += gradient
-        root = v**0.5
-        root /= math.sqrt(1 - beta2**self.steps)
-        root += self.eps
-        update = m / root
-        update *= lr / (1 - beta1**self.steps)
+        c = math.sqrt(1 - beta2**self.steps)  # m / (sqrt(v) / c + eps) = c m / (sqrt(v) + c eps)
+        update = v**0.5
+        update += c * self.eps
+        update = m / update
+        update *= c * lr / (1 - beta1**self.steps)
         parameter -= update
 
 

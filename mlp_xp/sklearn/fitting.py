@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from mlp_xp.devices import flush_denormals
 from mlp_xp.errors import InputError, TrainingWarning
 from mlp_xp.nn.losses import Multiclass, Objective
 from mlp_xp.nn.network import Network
@@ -129,9 +130,8 @@ class Fit:
         """
         callbacks: Sequence[Callback] = self.parameters["callbacks"] or ()
         most = self.parameters["max_iter"] if epochs is None else epochs
-        device, keeps_threads = self.network.device, self.step.keeps_blas_threads
         try:
-            with training_environment(device, keeps_blas_threads=keeps_threads) as interrupts:
+            with training_environment(self.network.device) as interrupts, self.step.running():
                 while len(self.history) < most and not self.stopped:
                     self._epoch([*callbacks, interrupts])
         except KeyboardInterrupt:
@@ -179,7 +179,8 @@ class Fit:
             total = self.steps_an_epoch * self.parameters["max_iter"]
             steps = range(first, first + n_steps)
             lrs = learning_rates(self.progress.learning_rate, self.schedule, steps, total)
-        self.loss_sum += float(self.step(chunk, lrs, self.masks))
+        with flush_denormals():
+            self.loss_sum += float(self.step(chunk, lrs, self.masks))
         self.rows += len(chunk[0])
         self.learning_rate = lrs[-1]
 

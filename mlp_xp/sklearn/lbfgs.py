@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from mlp_xp.devices.blas import worth_threads
+from mlp_xp.devices.blas import blas_threads_for
 from mlp_xp.errors import InputError
 from mlp_xp.nn.losses import Objective
 from mlp_xp.nn.network import Network
@@ -80,8 +80,8 @@ def fit_lbfgs(
     }
     start = loss_of.pack(network.parameters())
     rows = min(loader.n_rows, loader.chunk_rows)
-    keeps_threads = worth_threads(rows, network.parameters())
-    with training_environment(network.device, keeps_blas_threads=keeps_threads) as interrupts:
+    threads = blas_threads_for(rows, network.parameters())
+    with training_environment(network.device) as interrupts, threads:
 
         def evaluate(theta: HostArray) -> tuple[float, HostArray]:
             interrupts.check()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 
-from mlp_xp.devices.blas import worth_threads
+from mlp_xp.devices.blas import blas_threads_for
 from mlp_xp.nn.losses import Objective
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer, clip_gradients
@@ -24,7 +25,10 @@ class PenalizedStep:
         self.network, self.objective, self.optimizer = network, objective, optimizer
         self.batch_size, self.alpha = batch_size, alpha
         self.dropout, self.clip_norm = dropout, clip_norm
-        self.keeps_blas_threads = worth_threads(batch_size, network.parameters())
+
+    def running(self) -> AbstractContextManager[None]:
+        """One BLAS thread, unless products are large."""
+        return blas_threads_for(self.batch_size, self.network.parameters())
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; see TrainStep."""

@@ -47,6 +47,8 @@ def trained_on(path: Path) -> str:
     return str(read_arrays(path, "checkpoint")[1].get("data"))
 
 
+UP_TO_ROUNDING = ("threads",)
+"""Settings that change nothing but the order in which sums are taken."""
 EXTENDING = ("epochs", "patience")
 """The settings that may differ in a run that is extended: they say when it ends."""
 
@@ -87,7 +89,7 @@ def _check_same_run(
     trainer: Trainer, metadata: Mapping[str, Any], may_differ: Collection[str]
 ) -> None:
     for name, value in trainer.config.to_dict().items():
-        if name not in may_differ and metadata["config"].get(name) != value:
+        if name not in (*may_differ, *UP_TO_ROUNDING) and metadata["config"].get(name) != value:
             raise InputError(
                 f"the checkpoint has {name} {metadata['config'].get(name)!r}, "
                 f"the run {value!r}; resume with the same settings"

@@ -135,6 +135,10 @@ class Config:
     seed: int = setting(
         0, Number, "run", "seed of weights, orders and masks", whole=True, below=2**32
     )
+    threads: int | None = setting(
+        None, Number, "run", "cores that share a step's work, where it is worth it", whole=True,
+        least=1, unset="all"
+    )
     # fmt: on
 
     def __post_init__(self) -> None:

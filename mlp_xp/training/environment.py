@@ -1,4 +1,4 @@
-"""What surrounds training: BLAS threads, NumPy's warnings, Ctrl-C, and errors within a step."""
+"""What surrounds training: NumPy's warnings, Ctrl-C, and errors within a step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlp_xp.devices import Device
-from mlp_xp.devices.blas import one_blas_thread, tell_of_slow_kernel
+from mlp_xp.devices.blas import tell_of_slow_kernel
 from mlp_xp.errors import InputError
 from mlp_xp.training.callbacks import Callback
 
@@ -48,8 +48,8 @@ class Interrupts(Callback):
 
 
 @contextmanager
-def training_environment(device: Device, *, keeps_blas_threads: bool) -> Iterator[Interrupts]:
-    """While training runs: one BLAS thread, no warnings from NumPy, Ctrl-C between steps alone.
+def training_environment(device: Device) -> Iterator[Interrupts]:
+    """While training runs: no warnings from NumPy, Ctrl-C between steps alone.
     Before it, see tell_of_slow_kernel().
 
     Yields the callback that raises KeyboardInterrupt there. Ctrl-C stays as it is outside the main
@@ -63,7 +63,7 @@ def training_environment(device: Device, *, keeps_blas_threads: bool) -> Iterato
         signal.signal(signal.SIGINT, interrupts.receive)
     try:
         # What overflows shows in the loss, which is checked.
-        with np.errstate(all="ignore"), one_blas_thread(unless=keeps_blas_threads):
+        with np.errstate(all="ignore"):
             yield interrupts
     finally:
         if ours:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlp_xp.data import Split
 from mlp_xp.data.checks import as_array, as_numbers, check_finite, check_targets
+from mlp_xp.devices.blas import default_threads, one_blas_thread
 from mlp_xp.errors import DivergenceError, InputError
 from mlp_xp.nn.network import Network
 from mlp_xp.training.metrics import Evaluation
@@ -14,6 +18,8 @@ from mlp_xp.training.tally import ClassTally, LabelTally, NumberTally, Tally
 from mlp_xp.types import Array, HostArray
 
 BATCH_ROWS = 512  # few enough that activations stay in the cache
+WORTH_THREADS = 1_000_000_000
+"""Multiplications of a prediction, some 15 ms, from which several threads share it."""
 
 
 @np.errstate(all="ignore")  # what overflows is refused, with its row
@@ -22,8 +28,8 @@ def predict(network: Network, X: ArrayLike, *, first_row: int = 0) -> NDArray[np
 
     Probabilities of the classes, which add up to 1; probabilities of the labels; or numbers. All
     in the network's dtype, except that numbers in the targets' own units, which a network with a
-    target_scaling returns, are float64. X: as Dataset.from_arrays() takes it. first_row: the number
-    of X's first row in messages.
+    target_scaling returns, are float64. The last bits may depend on the number of rows and cores.
+    X: as Dataset.from_arrays() takes it. first_row: the number of X's first row in messages.
 
     Raises InputError for no rows, rows of the wrong length, values that aren't numbers, NaN and
     infinity, and where the network's outputs aren't finite.
@@ -37,21 +43,48 @@ def predict(network: Network, X: ArrayLike, *, first_row: int = 0) -> NDArray[np
         raise InputError("there are no rows to predict")
     rows = as_numbers(rows, "the data")
     network.device.use()
-    buffer = _buffer(network)
-    predictions = [
-        network.objective.predict(
-            network.xp,
-            _logits(network, rows[start : start + BATCH_ROWS], first_row + start, buffer),
-        )
-        for start in range(0, len(rows), BATCH_ROWS)
-    ]
-    outputs = np.concatenate([network.device.to_host(prediction) for prediction in predictions])
+    outputs = np.concatenate(_predictions(network, rows, first_row))
     if network.target_scaling is not None:
         # In float32, numbers like 1e9 + 1 are 64 apart: all predictions could be the same.
         mean, std = network.target_scaling
         outputs = outputs * std + mean
     _check_outputs(outputs, first_row)
     return outputs
+
+
+def _predictions(network: Network, rows: HostArray, first_row: int) -> list[HostArray]:
+    """What objective.predict() makes of the rows, in parts of BATCH_ROWS, on the host.
+
+    Many rows are shared between threads of Python, each part with BLAS's one thread: products of
+    this size hold no lock, and on a busy machine BLAS's own threads take many times as long as one.
+    """
+
+    def predict_part(start: int, buffer: Array) -> Array:
+        X = rows[start : start + BATCH_ROWS]
+        logits = _logits(network, X, first_row + start, buffer)
+        return network.objective.predict(network.xp, logits)
+
+    starts = range(0, len(rows), BATCH_ROWS)
+    work = len(rows) * sum(layer.W.size for layer in network.layers)
+    threads = default_threads() if network.device.on_host and work >= WORTH_THREADS else 1
+    if threads == 1:
+        buffer = _buffer(network)
+        parts = [predict_part(start, buffer) for start in starts]
+        return [network.device.to_host(part) for part in parts]
+    buffers = SimpleQueue[Array]()
+    for _ in range(threads):
+        buffers.put(_buffer(network))
+
+    @np.errstate(all="ignore")  # it holds for a thread
+    def take_part(start: int) -> Array:
+        buffer = buffers.get()
+        try:
+            return predict_part(start, buffer)
+        finally:
+            buffers.put(buffer)
+
+    with one_blas_thread(), ThreadPoolExecutor(threads, "predict") as pool:
+        return list(pool.map(take_part, starts))
 
 
 @np.errstate(all="ignore")

@@ -10,12 +10,14 @@ import numpy as np
 from mlp_xp.data import DataLoader, Dataset, Split
 from mlp_xp.data.sampling import mean_and_std, sample_weights, shares, value_range
 from mlp_xp.devices import Device
+from mlp_xp.devices.blas import default_threads
 from mlp_xp.errors import InputError
 from mlp_xp.nn import OBJECTIVES, Network, Optimizer, Schedule
 from mlp_xp.training.config import SETTINGS, Config
 from mlp_xp.training.model import Model
 from mlp_xp.training.step import PlainStep, TrainStep
 from mlp_xp.training.windowed import windowed_step
+from mlp_xp.training.workers import workers_step
 from mlp_xp.types import HostArray
 
 BYTES = 255.0
@@ -52,7 +54,8 @@ def check_validation(validation: Split | None, config: Config, schedule: Schedul
 
 
 def settings_for(network: Network | None, config: Config | None) -> Config:
-    """The settings, by default Config(), with those that a given network has decided already.
+    """The settings, by default Config(), with those that a given network has decided already, and
+    the number of threads.
 
     Raises InputError for one that is neither the default nor what the network is, and for anything
     but a Config.
@@ -63,6 +66,9 @@ def settings_for(network: Network | None, config: Config | None) -> Config:
             f"the settings are of type {type(config).__name__}; give a Config, such as "
             "Config(epochs=3)"
         )
+    threads = default_threads() if config.threads is None else 1
+    if threads > 1:  # otherwise nothing is known of BLAS's own
+        config = replace(config, threads=threads)
     if network is None:
         return config
     decided = decided_by(network)
@@ -180,22 +186,32 @@ def weighted(train: Split, data: Dataset, config: Config, dtype: str) -> Split:
 def new_train_step(
     network: Network, optimizer: Optimizer, config: Config, train: Split
 ) -> TrainStep:
-    """The windowed step where it supports the settings and is faster, else PlainStep.
+    """The fastest step for these settings: on several cores, windowed, on one core, PlainStep.
 
     Raises InputError as windowed_step() does.
     """
     objective = config.build(OBJECTIVES[network.objective_name])
     has_weights = train.weights is not None
     windowed = windowed_step(network, objective, optimizer, config, weighted=has_weights)
-    return windowed or PlainStep(network, objective, optimizer, config)
+    on_cores = workers_step(
+        network, objective, optimizer, config, len(train), chunk_rows(config.batch_size),
+        has_windows=windowed is not None,
+    )  # fmt: skip
+    if on_cores is not None and on_cores.size > 1:
+        return on_cores
+    return windowed or on_cores or PlainStep(network, objective, optimizer, config)
 
 
 def new_loader(
     device: Device, train: Split, config: Config, device_memory: int | None
 ) -> DataLoader:
     """The loader of these rows, in chunks of whole batches."""
-    batches = max(1, CHUNK_ROWS // config.batch_size)
     return DataLoader(
-        device, train, chunk_rows=batches * config.batch_size, shuffle=config.shuffle,
+        device, train, chunk_rows=chunk_rows(config.batch_size), shuffle=config.shuffle,
         seed=config.seed, device_memory=device_memory,
     )  # fmt: skip
+
+
+def chunk_rows(batch_size: int) -> int:
+    """The rows of a chunk, of whole batches."""
+    return max(1, CHUNK_ROWS // batch_size) * batch_size

@@ -1,15 +1,15 @@
 """The training step, as every textbook has it: forward, loss, backward, update.
 
-It supports every optimizer, objective and option. Plain SGD on classes, which is the default, uses
-training/windowed/ instead: the same updates, computed faster.
+It supports every option. On a CPU, windowed/ and workers/ compute the same updates faster.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
 
-from mlp_xp.devices.blas import worth_threads
+from mlp_xp.devices.blas import blas_threads_for
 from mlp_xp.nn.losses import Objective
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer, clip_gradients
@@ -20,15 +20,14 @@ from mlp_xp.types import Array, Chunk
 class TrainStep(Protocol):
     """Takes the steps of one chunk of rows, one for each learning rate, and changes the network."""
 
-    keeps_blas_threads: bool
-    """Whether BLAS should keep its threads: products are large, and nothing else splits them."""
+    def running(self) -> AbstractContextManager[None]:
+        """What surrounds the calls of a training: BLAS's threads, worker processes."""
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; rng draws the chunk's dropout masks.
 
         Returns the sum of the rows' losses, each before its step: float64, shape (), on the device.
         """
-        ...
 
 
 class PlainStep:
@@ -39,8 +38,11 @@ class PlainStep:
     ):
         self.network, self.objective, self.optimizer = network, objective, optimizer
         self.batch_size, self.dropout = config.batch_size, config.dropout
-        self.clip_norm = config.clip_norm
-        self.keeps_blas_threads = worth_threads(self.batch_size, network.parameters())
+        self.clip_norm, self.threads = config.clip_norm, config.threads
+
+    def running(self) -> AbstractContextManager[None]:
+        """One BLAS thread, unless products are large."""
+        return blas_threads_for(self.batch_size, self.network.parameters(), self.threads)
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; see TrainStep."""

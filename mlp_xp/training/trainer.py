@@ -7,7 +7,7 @@ from functools import cache
 
 from mlp_xp.data import Dataset
 from mlp_xp.data.sampling import train_validation_split
-from mlp_xp.devices import Device, get_device
+from mlp_xp.devices import Device, flush_denormals, get_device
 from mlp_xp.nn import OPTIMIZERS, SCHEDULES, Network
 from mlp_xp.nn.rng import stream
 from mlp_xp.nn.schedules import learning_rates
@@ -52,11 +52,10 @@ class Trainer:
         train = setup.weighted(train, data, config, str(self.network.dtype))
         self.train_step = setup.new_train_step(self.network, self.optimizer, config, train)
         self.loader = setup.new_loader(device, train, config, device_memory)
-        self.n_rows = len(train)
+        self.n_rows, self._stopped = len(train), False
         self.history: list[Epoch] = []
         self.rows, self.loss_sum, self.seconds, self.learning_rate = 0, 0.0, 0.0, 0.0
-        self.early_stopping = EarlyStopping(config.patience)
-        self.guard, self._stopped = StepGuard(), False
+        self.early_stopping, self.guard = EarlyStopping(config.patience), StepGuard()
 
     @property
     def epoch(self) -> int:
@@ -88,10 +87,10 @@ class Trainer:
         if not self.finished:
             self.guard.check()
         self._stopped = False
-        device, keeps_threads = self.network.device, self.train_step.keeps_blas_threads
-        device.use()
+        self.network.device.use()
         with (
-            training_environment(device, keeps_blas_threads=keeps_threads) as interrupts,
+            training_environment(self.network.device) as interrupts,
+            self.train_step.running(),
             self.early_stopping.best_at_the_end(self),
         ):
             while not (self.finished or self._stopped):
@@ -102,7 +101,7 @@ class Trainer:
         """The rest of an epoch, chunk by chunk."""
         started = time.perf_counter()
         for chunk in self.loader.epoch(self.epoch, self.rows):
-            with self.guard:
+            with self.guard, flush_denormals():
                 self._fit_chunk(chunk)
             self.seconds += time.perf_counter() - started
             for callback in callbacks:

@@ -46,6 +46,7 @@ def test_train_records_the_gpu_it_used(gpu, tmp_path, capsys):
     assert start["device"] == {
         "requested": "cuda",
         "used": "cuda:0",
+        "workers": 1,
         "fallback_reason": None,
     }
 

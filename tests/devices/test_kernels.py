@@ -180,7 +180,9 @@ def test_nothing_is_logged_on_a_gpu_or_in_a_worker(machine, told, monkeypatch):
     gpu = CPU()
     gpu.on_host = False
     blas.tell_of_slow_kernel(gpu)
-    monkeypatch.setattr("multiprocessing.parent_process", object)
+    monkeypatch.setattr(
+        "multiprocessing.process._current_process.name", "SpawnProcess-1", raising=False
+    )
     blas.tell_of_slow_kernel(CPU())
     assert told.messages == []
 

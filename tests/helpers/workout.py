@@ -49,7 +49,7 @@ class Watched:
 
     def __init__(self, step: Any, around_steps: Callable[[], AbstractContextManager[Any]]):
         self.step, self.around_steps = step, around_steps
-        self.keeps_blas_threads = step.keeps_blas_threads
+        self.running = step.running
 
     def __call__(self, *args: Any) -> Any:
         with self.around_steps():

@@ -25,7 +25,7 @@ TOP_LEVEL = [
 # Within a subpackage, from the bottom up too.
 SUBMODULES = {
     "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
-    "devices": ["cores", "kernels", "probe", "device", "blas"],
+    "devices": ["cores", "kernels", "denormals", "probe", "device", "blas"],
     "data": [
         "memory", "checks", "classes", "raw", "values", "columns", "encoder", "labels", "tablefile",
         "header", "csv", "roles", "table", "frames", "arrays", "split", "dataset", "sampling",
@@ -33,7 +33,7 @@ SUBMODULES = {
     ],
     "training": [
         "settings", "config", "metrics", "tally", "evaluation", "model", "step", "windowed",
-        "setup", "history", "early_stopping", "doubts", "model_file", "checkpoint",
+        "workers", "setup", "history", "early_stopping", "doubts", "model_file", "checkpoint",
         "callbacks", "logs", "environment", "trainer", "start", "recipes", "api",
     ],
     "sklearn": [

@@ -226,12 +226,11 @@ def test_a_diverging_run_ends_in_its_error_alone(settings, data):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_threads_that_share_its_products_are_silent_too(threads, rng, monkeypatch):
-    monkeypatch.setattr("mlp_xp.training.windowed.sgd.blas_threads", lambda: threads)
     monkeypatch.setattr("mlp_xp.training.windowed.product.WORTH_SHARING", 1)
     monkeypatch.setattr("mlp_xp.training.windowed.sgd.WORTH_SHARING", 1)
     X = rng.standard_normal((1024, 20), dtype=np.float32)
     data = Dataset.from_arrays(X, X[:, :3].argmax(axis=1))
-    config = Config(hidden=(40, 30), epochs=2, lr=1e30, batch_size=256)
+    config = Config(hidden=(40, 30), epochs=2, lr=1e30, batch_size=256, threads=threads)
     for _ in range(20):  # the second thread isn't always in time to take its half
         with pytest.raises(InputError, match="the loss became"):
             train(data, config, CPU())

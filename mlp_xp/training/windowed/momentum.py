@@ -55,9 +55,14 @@ class WindowedMomentum(WindowedSGD):
     needs_shift = True  # velocities can't be undone
 
     def __init__(
-        self, network: Network, optimizer: SGD, batch_size: int, length: int | None = None
+        self,
+        network: Network,
+        optimizer: SGD,
+        batch_size: int,
+        length: int | None = None,
+        threads: int = 1,
     ):
-        super().__init__(network, optimizer, batch_size, length)
+        super().__init__(network, optimizer, batch_size, length, threads)
         self.above = SGD(optimizer.momentum, optimizer.nesterov, optimizer.weight_decay)
         self.above.initialize(self.upper)
         if optimizer.momentum:

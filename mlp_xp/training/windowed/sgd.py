@@ -29,9 +29,10 @@ core, at batch 1 unless it says otherwise:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
-from mlp_xp.devices.blas import blas_threads
+from mlp_xp.devices.blas import one_blas_thread
 from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import SGD
@@ -63,14 +64,18 @@ class WindowedSGD:
     of batches in a window, None for WINDOW_ROWS rows.
     """
 
-    keeps_blas_threads = False
     skips_dead_inputs = True
     """Whether an update leaves the weights of dead inputs unchanged."""
     needs_shift = False
     """Whether a window can't be computed twice, as it may have to be without the shift."""
 
     def __init__(
-        self, network: Network, optimizer: SGD, batch_size: int, length: int | None = None
+        self,
+        network: Network,
+        optimizer: SGD,
+        batch_size: int,
+        length: int | None = None,
+        threads: int = 1,
     ):
         xp = self.xp = network.xp
         self.network, self.optimizer = network, optimizer
@@ -80,7 +85,7 @@ class WindowedSGD:
         on_host = network.device.on_host
         self.only_live = self.skips_dead_inputs and on_host and network.standardization is None
         self.always_shift = self.needs_shift or not on_host or batch_size >= SHIFT_FROM
-        self.product = SharedProduct(xp, blas_threads() if on_host else 1)
+        self.product = SharedProduct(xp, threads if on_host else 1)
         self.W, *upper = (xp.concatenate([layer.W, layer.b[None]]) for layer in network.layers)
         self.upper = [xp.ascontiguousarray(W.T) for W in upper]
         self.dW = xp.empty_like(self.W)
@@ -89,6 +94,10 @@ class WindowedSGD:
         in_place = activation_in_place(network.activation, xp, network.dtype)
         self.function, self.derivative = in_place
         self.buffers: dict[tuple[int, int], Buffers] = {}
+
+    def running(self) -> AbstractContextManager[None]:
+        """One BLAS thread: SharedProduct splits what is large."""
+        return one_blas_thread()
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: object) -> Array:
         """Take the steps of one chunk, which has no weights; see TrainStep. rng isn't used."""
