@@ -12,21 +12,30 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import machine, report
-from bench.peers import absent
+from bench.peers import OURS, absent
 from bench.results import bounds, collect, slope, step_work
-from bench.runner import execute, run_rounds
-from bench.workloads import CUDA_WORKLOADS, WORKLOADS, Workload, curves, quick
+from bench.runner import execute, measure, run_rounds
+from bench.workloads import (
+    CUDA_WORKLOADS,
+    SCALED,
+    WORKLOADS,
+    Workload,
+    curves,
+    quick,
+    thread_counts,
+)
 from mlp_xp.data import MNIST
 
 RESULTS = Path(__file__).parent / "results"
-CURVE_PEERS = ("ours", "jax_scan")
+CURVE_PEERS = (OURS, "jax_bytes")
 QUICK_SECONDS = 40  # then no more rounds, and 10 s later no more workloads: a minute in all
 
 
@@ -40,14 +49,14 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="under a minute, nothing written")
     parser.add_argument("--only", help=f"some of {','.join(names['cpu'] + names['cuda'])}")
     parser.add_argument("--rounds", type=int, help="rounds of measurement (3; quick 2)")
-    parser.add_argument("--threads", help="numbers of threads (1,2; quick 2; cuda all cores)")
+    parser.add_argument("--threads", help="numbers of threads (1 and all cores; quick, cuda: all)")
     options = parser.parse_args()
     known = names[options.device]
     options.only = options.only.split(",") if options.only else known
     if unknown := set(options.only) - set(known):
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     cores = machine.cores()
-    default = str(cores) if options.device == "cuda" else "2" if options.quick else "1,2"
+    default = str(cores) if options.device == "cuda" or options.quick else f"1,{cores}"
     threads = (options.threads or default).split(",")
     options.threads = sorted({min(int(count), cores) for count in threads})
     options.rounds = options.rounds or (2 if options.quick else 3)
@@ -90,8 +99,24 @@ def measure_curve(
     }
 
 
+def measure_scaling(
+    workload: Workload, counts: Sequence[int], rounds: int, scratch: Path
+) -> dict[str, Any]:
+    """Our microseconds a step with each number of threads, round by round."""
+    values: list[list[float]] = [[] for _ in counts]
+    for turn in range(rounds):
+        for count, found in zip(counts, values, strict=True):
+            progress(f"{workload.name}, threads {count}, round {turn + 1}/{rounds}: {OURS}")
+            set_to = replace(workload, problem=replace(workload.problem, threads=count))
+            outcome = measure(set_to, OURS, count, MNIST, scratch)
+            assert not isinstance(outcome, str)  # where ours fails, measure() ends the benchmark
+            found.append(outcome.value * 1e6)
+    return {"title": workload.title, "cores": machine.cores(), "x": [*counts], "values": values}
+
+
 def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Measure the selected workloads, printing each block as soon as it is measured."""
+    busy = machine.Busy()
     on_cpu = options.device == "cpu"
     workloads = CUDA_WORKLOADS if not on_cpu else quick() if options.quick else WORKLOADS
     found: dict[str, Any] = {
@@ -102,6 +127,7 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "roofline": {n: measure_roofline(n, scratch) for n in options.threads if on_cpu},
         "results": [],
         "curves": {},
+        "scaling": {},
     }
     show(report.machine(found))
     until = time.monotonic() + QUICK_SECONDS if options.quick else math.inf
@@ -112,8 +138,9 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             show([f"{workload.name}: skipped, out of time"])
             continue
         for threads in options.threads if workload.inside else options.threads[-1:]:
+            rounds = 1 if workload.once else options.rounds
             outcomes, missing = run_rounds(
-                workload, threads, options.rounds, MNIST, scratch, progress, until
+                workload, threads, rounds, MNIST, scratch, progress, until
             )
             result = collect(workload, threads, outcomes, missing)
             if workload.kind == "train" and on_cpu:
@@ -121,11 +148,22 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             found["results"].append(result)
             show(report.block(result))
     if "curves" in options.only and not options.quick:
-        threads, rounds = options.threads[-1], min(options.rounds, 2)
-        for name, points in curves().items():
-            found["curves"][name] = measure_curve(points, name, threads, rounds, scratch)
-            show(report.curve_block(name, found["curves"][name]))
+        run_curves(options, found, scratch)
+    found["machine"]["others"] = busy.others()
     return found
+
+
+def run_curves(options: argparse.Namespace, found: dict[str, Any], scratch: Path) -> None:
+    """Measure all curves and add them to what was found, printing each."""
+    threads, rounds = options.threads[-1], min(options.rounds, 2)
+    for name, points in curves().items():
+        found["curves"][name] = measure_curve(points, name, threads, rounds, scratch)
+        show(report.curve_block(name, found["curves"][name]))
+    for workload in (workload for workload in WORKLOADS if workload.name in SCALED):
+        counts = thread_counts(machine.cores())
+        curve = measure_scaling(workload, counts, options.rounds, scratch)
+        found["scaling"][workload.name] = curve
+        show(report.scaling_block(curve))
 
 
 def update(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
@@ -135,12 +173,15 @@ def update(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         (names.index(result["workload"]), result["threads"]): result
         for result in before["results"] + found["results"]
     }
+    others = [each["machine"]["others"] for each in (before, found)]
     roofs = {str(threads): roof for threads, roof in found["roofline"].items()}
     return {
         **found,
+        "machine": {**found["machine"], "others": max(others, key=lambda cores: cores or 0)},
         "roofline": before["roofline"] | roofs,
         "results": [results[key] for key in sorted(results)],
         "curves": before["curves"] | found["curves"],
+        "scaling": before["scaling"] | found["scaling"],
     }
 
 
@@ -163,7 +204,7 @@ def main() -> None:
     options = parse_options()
     with TemporaryDirectory() as scratch:
         found = run(options, Path(scratch))
-    show(report.targets(found))
+    show([*report.targets(found), report.others(found["machine"])])
     if not options.quick:
         place = "gpu" if options.device == "cuda" else machine.slug()
         write(found, RESULTS / f"{found['date']}-{place}.json")

@@ -6,9 +6,11 @@ python -m bench.machine        prints the limits as JSON, for OMP_NUM_THREADS th
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
+import time
 import timeit
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 PACKAGES = ("mlp_xp", "numpy", "jax", "jaxlib", "torch", "scikit-learn", "tinygrad")
+STAT = Path("/proc/stat")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 SIDE = 1024  # of the square matrices whose product is timed
 SIZES_MB = ("0.4", "8", "256")  # a first layer's weights, a cache's size, and more than any cache
@@ -32,12 +36,34 @@ def cores() -> int:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system knows it."""
+    """The processor's name, as far as the system knows it.
+
+    A virtual machine often hides the generation in the name, but not in family and model.
+    """
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+        text = ""
+    lines = re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.M)
+    found = dict(reversed(lines))  # of the first core
+    if "model name" not in found:
+        return platform.processor() or platform.machine()
+    name = re.sub(r"\((R|TM)\)|\bCPU\b|\bProcessor\b|@.*", "", found.pop("model name"))
+    details = [f"{key.removeprefix('cpu ')} {value}" for key, value in sorted(found.items())]
+    return ", ".join((" ".join(name.split()), *details))
+
+
+def blas() -> dict[str, str]:
+    """The BLAS that NumPy uses: library, version, and the processor that its kernels are for."""
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    keys = ("internal_api", "version", "architecture")
+    return {key: str(found[0].get(key) or "unknown") if found else "unknown" for key in keys}
+
+
+def variables() -> dict[str, str]:
+    """What the environment says to BLAS and OpenMP, before the runner sets the threads."""
+    names = ("OPENBLAS_", "OMP_", "MKL_")
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(names)}
 
 
 def describe() -> dict[str, Any]:
@@ -48,12 +74,38 @@ def describe() -> dict[str, Any]:
         governor = "not readable"
     return {
         "processor": processor(),
+        "blas": blas(),
+        "variables": variables(),
         "cores": cores(),
         "governor": governor,
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "load": round(os.getloadavg()[0], 2),
     }
+
+
+class Busy:
+    """How many cores other processes have kept busy since it was made: close to 0 on a quiet
+    machine, and on another one no ratio means anything."""
+
+    def __init__(self) -> None:
+        self.start = self.now()
+
+    def now(self) -> tuple[float, float]:
+        """Wall-clock seconds, and the processors' seconds that aren't this benchmark's."""
+        try:
+            fields = STAT.read_text().split(maxsplit=9)[1:9]
+        except OSError:
+            return time.monotonic(), math.nan
+        user, nice, system, _, _, irq, softirq, steal = map(int, fields)
+        everyone = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        spent = os.times()
+        return time.monotonic(), everyone - sum(spent[:4])
+
+    def others(self) -> float | None:
+        """The number of cores, on average; None where the system doesn't tell."""
+        wall, busy = (now - start for now, start in zip(self.now(), self.start, strict=True))
+        return None if math.isnan(busy) else round(max(0.0, busy / wall), 2)
 
 
 def versions() -> dict[str, str]:
@@ -68,8 +120,9 @@ def versions() -> dict[str, str]:
 
 
 def slug() -> str:
-    """The machine as part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{processor()} {cores()} cores".lower()).strip("-")
+    """The machine, with its kernels, as part of a file name."""
+    name = f"{processor()} {cores()} cores {blas()['architecture']}"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def best(work: Callable[[], object]) -> float:

@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ except ModuleNotFoundError:
     raise SystemExit("pictures need matplotlib: pip install '.[plot]' in the clone") from None
 
 from bench.peers import OURS, PEERS
-from bench.report import threads
+from bench.report import ideal, threads
 from mlp_xp import get_device, load_model
 from mlp_xp.runs import RunFolder
 
@@ -66,7 +67,7 @@ def draw_run(run: Path, path: Path) -> None:
 def draw_results(report: Mapping[str, Any], path: Path) -> None:
     """Draw bars on a log scale: those to the right of 1 are peers that take longer than mlp_xp."""
     results = [result for result in report["results"] if result["kind"] != "memory"]
-    curves = report["curves"]
+    curves, scaling = report["curves"], report["scaling"]
     figure = plt.figure(figsize=(11, max(6.0, 1.5 + 0.62 * len(results))), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2, 1))
     axes = left.subplots()
@@ -93,9 +94,11 @@ def draw_results(report: Mapping[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(results)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("time as a multiple of mlp_xp's (right of the line: slower than mlp_xp)")
-    axes.legend(fontsize="small")
+    if names:
+        axes.legend(fontsize="small")
+    rows = len(curves) + bool(scaling)
     for i, (name, curve) in enumerate(curves.items(), start=1):
-        axes = right.add_subplot(len(curves), 1, i)
+        axes = right.add_subplot(rows, 1, i)
         for peer, seconds in curve["seconds"].items():
             axes.loglog(curve["x"], seconds, "o-", label=PEERS[peer].label)
         axes.set_xticks(curve["x"], [f"{x}" for x in curve["x"]])
@@ -103,7 +106,21 @@ def draw_results(report: Mapping[str, Any], path: Path) -> None:
         axes.set_xlabel(name)
         axes.set_ylabel("s an epoch")
         axes.legend(fontsize="small")
+    if scaling:
+        draw_scaling(scaling, right.add_subplot(rows, 1, rows))
     figure.savefig(path, dpi=110)
+
+
+def draw_scaling(scaling: Mapping[str, Any], axes: Any) -> None:
+    """Draw the time of a step against the number of threads, and the ideal as a dashed line."""
+    for i, (name, curve) in enumerate(scaling.items()):
+        axes.loglog(curve["x"], [*map(median, curve["values"])], "o-", color=f"C{i}", label=name)
+        axes.loglog(curve["x"], ideal(curve), "--", color=f"C{i}")
+    axes.set_xticks(curve["x"], [f"{x}" for x in curve["x"]])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("threads (dashed: the ideal)")
+    axes.set_ylabel("µs a step, mlp_xp")
+    axes.legend(fontsize="small")
 
 
 if __name__ == "__main__":

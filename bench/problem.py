@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ Array = NDArray[Any]
 Rows = NDArray[np.uint8]  # (N, 784)
 Labels = NDArray[np.int64]  # (N,)
 SEED = 0
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's: every library's default
 # The fastest of 250 to 60,000 rows, within the spread, for JAX, PyTorch and scikit-learn alike. It
 # halves the time of predicting all at once, because activations stay in the cache.
 PREDICT_ROWS = 500
@@ -49,13 +50,20 @@ class Problem:
     batch_size: int = 32
     rows: int = 60_000
     epochs: int = 4
+    optimizer: Literal["sgd", "adam"] = "sgd"
     lr: float = 0.1
+    momentum: float = 0.0
+    """v <- momentum v + gradient, W <- W - lr v."""
+    dropout: float = 0.0
+    """The share of hidden activations that a step drops; each peer draws its own."""
     schedule: str = "constant"
     shuffle: bool = True
     init: str = "he"
     dtype: str = "float32"
     device: str = "cpu"
     """cpu or cuda, the name that mlp_xp, PyTorch and JAX share."""
+    threads: int | None = None
+    """mlp_xp's setting; None, its default, leaves it to the cores and variables of the process."""
     budget: float = math.inf
     """Seconds after which a peer stops, once it has done its warm-up and one more epoch."""
 

@@ -20,7 +20,9 @@ def number(value: float) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Median, then min and max."""
+    """Median, then min and max; one value alone."""
+    if len(values) == 1:
+        return number(values[0])
     return f"{number(median(values))} ({number(min(values))}–{number(max(values))})"
 
 
@@ -88,11 +90,39 @@ def curve_block(name: str, curve: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def scaling_block(curve: Mapping[str, Any]) -> Iterator[str]:
+    """Our step on one thread, on two and so on, beside the ideal."""
+    yield f"{curve['title']} · µs a step on {curve['cores']} cores"
+    yield f"  {'threads':>8} {'mlp_xp':>26} {'ideal':>10}"
+    for count, values, best in zip(curve["x"], curve["values"], ideal(curve), strict=True):
+        yield f"  {count:>8} {spread(values):>26} {number(best):>10}"
+    yield ""
+
+
+def ideal(curve: Mapping[str, Any]) -> list[float]:
+    """One thread's time, divided by the cores that each number of threads can keep busy."""
+    return [median(curve["values"][0]) / min(count, curve["cores"]) for count in curve["x"]]
+
+
+def hardware(host: Mapping[str, Any]) -> str:
+    """The processor, and the kernels with which NumPy multiplies on it."""
+    blas = host["blas"]
+    kernel = f"{blas['internal_api']} {blas['version']}, {blas['architecture']} kernels"
+    given = "".join(f", {name}={value}" for name, value in host["variables"].items())
+    return f"{host['processor']}, {host['cores']} cores ({kernel}{given})"
+
+
+def others(host: Mapping[str, Any]) -> str:
+    """How quiet the machine was."""
+    cores = "an unknown number of" if host["others"] is None else number(host["others"])
+    return f"other programs kept {cores} cores busy meanwhile"
+
+
 def machine(report: Mapping[str, Any]) -> Iterator[str]:
     """The machine, the versions, and the machine's limits."""
     host = report["machine"]
     yield (
-        f"{host['processor']}, {host['cores']} cores, {host['memory_gb']} GB, "
+        f"Measured on {hardware(host)}, {host['memory_gb']} GB, "
         f"governor {host['governor']}, load before {host['load']}"
     )
     yield ", ".join(f"{name} {value}" for name, value in report["versions"].items())

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -21,12 +21,16 @@ from bench.workloads import Workload
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LIMIT = 300  # seconds that a process may take
+WATCH_SECONDS = 0.05  # between two looks at the memory of several processes
 PRINTED = re.compile(r"loss (\d+\.\d+)|test accuracy (\d+\.\d+)%")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended: what it printed, its wall-clock seconds, its peak memory in MB."""
+    """A process that ended: what it printed, its wall-clock seconds, its peak memory in MB.
+
+    The peak is that of the one process, or of all that it started too, where that was asked for.
+    """
 
     status: int
     out: str
@@ -73,11 +77,50 @@ def environment(device: str, threads: int, scratch: Path) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
-def execute(command: Sequence[str], device: str, threads: int, scratch: Path) -> Finished:
+def tree_mb(pid: int) -> float:
+    """The memory of a process and of all that it started, in MB; what they share counts once.
+
+    0 where the system doesn't tell, or once they have ended.
+    """
+    folder, kilobytes = Path("/proc") / str(pid), 0.0
+    with suppress(OSError):
+        found = re.search(r"^Pss:\s*(\d+) kB", (folder / "smaps_rollup").read_text(), re.M)
+        kilobytes = int(found[1]) * 1.024 if found else 0.0
+    children: list[str] = []
+    for path in folder.glob("task/*/children"):
+        with suppress(OSError):
+            children += path.read_text().split()
+    return kilobytes / 1e3 + sum(tree_mb(int(child)) for child in children)
+
+
+@contextmanager
+def watched(pid: int, wanted: bool) -> Iterator[list[float]]:
+    """While the block runs, add the memory of the process's tree to the list, if wanted."""
+    found, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            found.append(tree_mb(pid))
+
+    thread = threading.Thread(target=watch)
+    if wanted:
+        thread.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        if wanted:
+            thread.join()
+
+
+def execute(
+    command: Sequence[str], device: str, threads: int, scratch: Path, *, all_memory: bool = False
+) -> Finished:
     """Run `python -m COMMAND` from the checkout and wait for it.
 
     The peak is the kernel's figure for that process. It can't be below that of this parent, which
-    therefore imports nothing large.
+    therefore imports nothing large. With `all_memory`, processes that it starts count too; looking
+    at them takes some of its time.
     """
     with TemporaryFile("w+") as out, TemporaryFile("w+") as err, pinned(threads):
         start = time.perf_counter()
@@ -90,14 +133,15 @@ def execute(command: Sequence[str], device: str, threads: int, scratch: Path) ->
         )
         timer = threading.Timer(LIMIT, process.kill)
         timer.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        with watched(process.pid, all_memory) as seen:
+            _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
-        peak_mb = usage.ru_maxrss * unit / 1e6
+        peak_mb = max(usage.ru_maxrss * unit / 1e6, *seen)
         return Finished(process.returncode, out.read(), err.read(), seconds, peak_mb)
 
 
@@ -114,7 +158,8 @@ def measure(
         else:
             kind = workload.kind if workload.inside else "script"
             command = ["bench.worker", name, kind, problem.to_json(), str(data), out]
-        finished = execute(command, problem.device, threads, scratch)
+        all_memory = workload.kind == "memory"
+        finished = execute(command, problem.device, threads, scratch, all_memory=all_memory)
     if finished.status:
         last = (finished.err.strip().splitlines() or ["no message"])[-1]
         cause = f"took more than {LIMIT} s" if finished.status == -9 else last

@@ -26,7 +26,9 @@ class PeerInfo(NamedTuple):
 
 PEERS = {
     OURS: PeerInfo("mlp_xp", "mlp_xp", "ours.Ours"),
-    "jax_scan": PeerInfo("JAX, jit + scan", "jax", "jax_scan.JaxScan"),
+    "jax_bytes": PeerInfo("JAX, bytes", "jax", "jax_scan.FromBytes"),
+    "jax_floats": PeerInfo("JAX, floats", "jax", "jax_scan.FromFloats"),
+    "jax_epoch": PeerInfo("JAX, epoch gathered", "jax", "jax_scan.GatheredEpoch"),
     "torch_eager": PeerInfo("PyTorch, eager", "torch", "pytorch.Eager"),
     "torch_compiled": PeerInfo("PyTorch, compiled", "torch", "pytorch.Compiled"),
     "torch_graph": PeerInfo("PyTorch, CUDA graph", "torch", "pytorch.CUDAGraph"),

@@ -10,19 +10,28 @@ from bench.peers import Epoch, Peer
 from bench.problem import SEED, Array, Labels, Problem, Rows
 from mlp_xp.nn import Dense
 
-SETTINGS = ("hidden", "batch_size", "epochs", "lr", "schedule", "shuffle", "dtype")
+SETTINGS = (
+    *("hidden", "batch_size", "epochs", "optimizer", "lr", "momentum", "dropout"),
+    *("schedule", "shuffle", "dtype"),
+)
 
 
 class Clock(mlp_xp.Callback):
-    """Times epochs from outside, so that the time between two of them counts too."""
+    """Times epochs from outside, so that the time between two of them counts too.
 
-    def __init__(self) -> None:
+    budget: seconds after which the training stops, as in Peer.train().
+    """
+
+    def __init__(self, budget: float) -> None:
         self.epochs: list[Epoch] = []
         self.start = time.perf_counter()
+        self.until = self.start + budget
 
     def on_epoch(self, trainer: mlp_xp.Trainer) -> None:
         now = time.perf_counter()
         self.epochs.append(Epoch(trainer.history[-1].loss, now - self.start))
+        if len(self.epochs) >= 2 and now > self.until:
+            trainer.stop()
         self.start = time.perf_counter()
 
 
@@ -34,10 +43,13 @@ class Ours(Peer):
         self.device = mlp_xp.get_device(problem.device, require=True)
         layers = [Dense(*map(self.device.to_device, layer)) for layer in problem.weights()]
         self.network = mlp_xp.Network(self.device, layers)
+        self.network.input_scale = 255  # training sets it; `predict` comes without
 
     def train(self) -> list[Epoch]:
         settings = {name: getattr(self.problem, name) for name in SETTINGS}
-        clock = Clock()
+        if self.problem.threads is not None:
+            settings["threads"] = self.problem.threads
+        clock = Clock(self.problem.budget)
         mlp_xp.train(
             self.data, mlp_xp.Config(**settings, seed=SEED), self.device, [clock], self.network
         )
