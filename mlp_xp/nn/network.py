@@ -1,7 +1,7 @@
 """The network: layers of weights, forward and backward, on one screen.
 
-This is the specification. training/step.py trains with it. For plain SGD, training/windowed/
-computes the same updates faster; a test checks that the two agree.
+This is the specification. training/step.py trains with it. On a CPU, training/windowed/ and
+training/workers/ compute the same updates faster; tests check that they agree.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ DEEP = replace(ADAM, hidden=(9, 8, 7), threads=3)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No process and no descriptor, which is what memory without a name ends with."""
     lower_the_limits(monkeypatch, chunk_rows=300)
+    monkeypatch.setattr(sys.modules[__name__], "OTHERS", children())
     before = descriptors()
     yield
     assert children() == []
@@ -46,21 +47,25 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert descriptors() == before
 
 
+OTHERS: list[int] = []
+"""Processes that other tests have left, as joblib keeps its workers."""
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def children(pid: int | None = None) -> list[int]:
-    """The processes whose parent is this one: workers, alive or not."""
+def children() -> list[int]:
+    """The processes that this one has started since the test began, alive or not."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has ended
-        if int(fields[1]) == (pid or os.getpid()):
+        if int(fields[1]) == os.getpid():
             found.append(int(stat.parent.name))
-    return found
+    return [pid for pid in found if pid not in OTHERS]
 
 
 def data(rows: int = 1000) -> Dataset:
