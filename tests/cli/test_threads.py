@@ -77,10 +77,13 @@ class Started:
         self.mark = uuid4().hex
         environment = {**ENVIRONMENT, "MARK": self.mark}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        # Under nohup the tests ignore SIGHUP, and so would what they start.
+        ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)], cwd=folder, text=True, env=environment,
             **{"start_new_session": True, **pipes, **options},
         )  # fmt: skip
+        signal.signal(signal.SIGHUP, ignored)
 
     def workers(self) -> list[int]:
         """Its other processes, alive or not."""
@@ -174,7 +177,7 @@ def test_a_signal_loses_nothing(place, signum, to_group):
     assert started.process.returncode == expected, err
     if signum != signal.SIGKILL:
         assert "stopped in epoch" in err
-        assert err.count("\n") == 2, "the recipe, and how to resume"
+        assert err.count("\n") == 3, "the recipe, the processes, and how to resume"
     done = run_python("train", "--resume", name, "--device", "cpu", folder=place, program=CLI)
     assert done.returncode == 0, done.stderr
     assert model(place / name) == model(place / "whole")
