@@ -161,7 +161,7 @@ def test_any_settings(threads_for_workers, monkeypatch, **drawn):  # noqa: F811
 
 
 @pytest.mark.full
-@property_of(3000)
+@property_of(500)
 def test_many_settings(threads_for_workers, monkeypatch, **drawn):  # noqa: F811
     check_any(monkeypatch, **drawn)
 
