@@ -50,9 +50,9 @@ def windowed_step(
     present = [name for name, found in obstacles.items() if found]
     if present and (config.window or 1) > 1:
         raise InputError(f"a window of {config.window} can't be combined with {present[0]}")
-    threads = config.threads or 1
     if present or config.window == 1 or not isinstance(optimizer, SGD):
         return None
+    threads = config.threads or 1
     if optimizer.momentum or optimizer.weight_decay:
         pays_up_to = MOMENTUM_PAYS_UP_TO if optimizer.momentum else DECAY_PAYS_UP_TO
         if config.window is None and config.batch_size > pays_up_to:

@@ -41,30 +41,28 @@ class SoftmaxLoss(ChunkLoss):
     by it needs no broadcast.
     """
 
-    shifted: Array = np.empty((0, 0))
+    def __init__(self, objective: Objective, n_out: int, dtype: object):
+        super().__init__(objective)
+        self.n_out, self.dtype = n_out, dtype
+        self.shifted: Array = np.empty((0, n_out), dtype)
 
     def begin(self, chunk: Chunk, batch_size: int) -> None:
-        """See ChunkLoss."""
+        """See ChunkLoss; makes the arrays of a chunk (n, K), and onehot(y) / b."""
         _, self.y, _ = chunk
-        self.batch_size = batch_size
-        self.begun = False
-
-    def _begin(self, K: int, dtype: object) -> None:
-        """Make the arrays of a chunk (n, K), and onehot(y) / b."""
-        n, B = len(self.y), self.batch_size
-        if self.shifted.shape != (n, K):
-            self.shifted, self.sums, self.targets = (np.empty((n, K), dtype) for _ in range(3))
-            self.lengths = np.full(n, B)
-            self.lengths[n - n % B :] = n % B
-            self.factors = {b: np.full((K, K), b, dtype) for b in set(self.lengths.tolist())}
+        n, shape = len(self.y), (len(self.y), self.n_out)
+        if self.shifted.shape != shape:
+            self.shifted, self.sums, self.targets = (np.empty(shape, self.dtype) for _ in range(3))
+            self.lengths = np.full(n, batch_size)
+            self.lengths[n - n % batch_size :] = n % batch_size
+            self.factors = {
+                b: np.full((self.n_out, self.n_out), b, self.dtype)
+                for b in set(self.lengths.tolist())
+            }
         self.targets.fill(0)
         self.targets[np.arange(n), self.y] = 1 / self.lengths
-        self.begun = True
 
     def gradient(self, logits: Array, rows: slice) -> Array:
         """See ChunkLoss."""
-        if not self.begun:
-            self._begin(logits.shape[1], logits.dtype)
         shifted, sums = self.shifted[rows], self.sums[rows]
         np.subtract(logits, logits.max(axis=1, keepdims=True), shifted)
         np.exp(shifted, logits)
@@ -79,7 +77,9 @@ class SoftmaxLoss(ChunkLoss):
         return losses.sum(dtype="float64")
 
 
-def chunk_loss(objective: Objective, n_out: int, *, weighted: bool) -> ChunkLoss:
-    """The quickest way to compute this objective."""
+def chunk_loss(objective: Objective, n_out: int, dtype: object, *, weighted: bool) -> ChunkLoss:
+    """The quickest way to compute this objective, for n_out outputs of this dtype."""
     plain = type(objective) is Multiclass and not objective.label_smoothing and not weighted
-    return SoftmaxLoss(objective) if plain and n_out < MANY_CLASSES else ChunkLoss(objective)
+    if plain and n_out < MANY_CLASSES:
+        return SoftmaxLoss(objective, n_out, dtype)
+    return ChunkLoss(objective)

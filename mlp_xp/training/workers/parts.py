@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -73,8 +72,3 @@ def cut(flat: Array, parts: Sequence[Part]) -> list[Array]:
         views.append(flat[start : start + part.size].reshape(part.n_in + 1, part.n_out))
         start += part.size
     return views
-
-
-def flat_size(parts: Sequence[Part]) -> int:
-    """Weights in all parts."""
-    return sum(math.prod((part.n_in + 1, part.n_out)) for part in parts)

@@ -30,7 +30,7 @@ from mlp_xp.nn.optimizers import Optimizer, clip_gradients
 from mlp_xp.training.config import Config
 from mlp_xp.training.windowed.layout import activation_in_place
 from mlp_xp.training.workers.losses import chunk_loss
-from mlp_xp.training.workers.parts import Part, cut, flat_size, parts, share
+from mlp_xp.training.workers.parts import Part, cut, parts, share
 from mlp_xp.training.workers.team import Team
 from mlp_xp.types import Array, Arrays, Chunk
 
@@ -86,12 +86,14 @@ class Shard:
         self.batch_size, self.dropout, self.clip_norm = (
             config.batch_size, config.dropout, config.clip_norm
         )  # fmt: skip
-        self.loss = chunk_loss(objective, network.sizes[-1], weighted=weighted)
         self.team, dtype = team, network.dtype
+        self.loss = chunk_loss(objective, network.sizes[-1], dtype, weighted=weighted)
         self.parts = [parts(network.sizes, rank, team.size) for rank in range(team.size)]
         self.own_parts = self.parts[team.rank]
         n_arrays = 1 + len(optimizer.slots)
-        self.flats = [team.allocate((n_arrays, flat_size(mine)), dtype) for mine in self.parts]
+        self.flats = [
+            team.allocate((n_arrays, sum(part.size for part in mine)), dtype) for mine in self.parts
+        ]
         flat = self.flats[team.rank]
         gradient = np.zeros_like(flat[0])
         self.blocks = [
