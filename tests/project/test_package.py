@@ -49,6 +49,7 @@ NOT_ALONE = {
     "cuda12": "half a gigabyte, for a GPU: its versions are looked up, see below",
     "cuda13": "the same; the tests of the images install it",
     "test": "the README's second command installs it alone",
+    "emulator": "for the tests of CUDA, which CI runs with it",
     "image": "for the tests of the images",
     "bench": "several gigabytes of peers",
     "lint": "CI's own",
