@@ -17,8 +17,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from mlp_xp.devices.base import Device
 from mlp_xp.devices.cores import usable_cores
-from mlp_xp.devices.device import Device
 from mlp_xp.devices.kernels import slow_kernel
 from mlp_xp.types import Array
 

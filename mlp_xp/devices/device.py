@@ -1,193 +1,19 @@
-"""Where arrays live: the CPU with NumPy, or a GPU with CuPy, behind one small interface."""
+"""The device with a name, and what a device's errors mean."""
 
 from __future__ import annotations
 
-import math
 import re
 import traceback
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
-import numpy as np
-
+from mlp_xp.devices.base import CPU, Device
+from mlp_xp.devices.cuda import CUDA, is_of_memory
 from mlp_xp.devices.probe import first_line, probe
 from mlp_xp.errors import DeviceError, DeviceUnavailable, InputError
-from mlp_xp.types import Array, HostArray, Namespace
 
 CUPY = re.compile(r"(cupy|cupyx|cupy_backends|cuda\.pathfinder)(\.|$)")
 """The modules of CuPy, and those that find its libraries."""
-
-BLOCK_BYTES = 1 << 22
-"""Host bytes that one copy to a GPU may page-lock: enough to make the cost of a call negligible."""
-
-
-class Device(ABC):
-    """An array namespace, and the transfers between its memory and the host's.
-
-    name: `cpu` or `cuda:N`. xp: the namespace, NumPy or CuPy. on_host: whether its arrays are
-    NumPy's, in host memory. requested: the name that get_device() was called with.
-    fallback_reason: why get_device() fell back to the CPU, or None if it didn't.
-    """
-
-    name: str
-    xp: Namespace
-    on_host = False
-
-    def __init__(self, requested: str | None = None, fallback_reason: str | None = None):
-        self.requested = requested or self.name
-        self.fallback_reason = fallback_reason
-
-    @abstractmethod
-    def use(self) -> None:
-        """Make this the calling thread's current device, where its new arrays are made.
-
-        Each thread has a current GPU of its own, at first GPU 0, and a GPU refuses or copies what
-        lies on another one. The device's own methods work whichever is current.
-        """
-
-    @abstractmethod
-    def to_device(self, array: Any) -> Array:
-        """A copy of a host array on the device, or the array itself if it is already there."""
-
-    @abstractmethod
-    def to_host(self, array: Array) -> HostArray:
-        """A device array as a NumPy array. Waits until it has been computed."""
-
-    @abstractmethod
-    def synchronize(self) -> None:
-        """Wait until the device has finished all work."""
-
-    def free_memory(self) -> int | None:
-        """Bytes available to new arrays on the device; None if they live in host memory."""
-        return None
-
-    def empty_pinned(self, shape: tuple[int, ...], dtype: Any) -> HostArray:
-        """An uninitialized host array that the device can read at full speed."""
-        return np.empty(shape, dtype)
-
-    @abstractmethod
-    def upload(self, source: HostArray, out: Array) -> Callable[[], None]:
-        """Start copying an array from empty_pinned() to `out`, of the same shape and dtype.
-
-        Returns a function that waits until `source` may be overwritten.
-        """
-
-
-class CPU(Device):
-    """NumPy, on the host."""
-
-    name = "cpu"
-    xp = np
-    on_host = True
-
-    def use(self) -> None:
-        """Do nothing: all threads share the host's memory."""
-
-    def to_device(self, array: Any) -> Array:
-        """The array itself."""
-        return np.asarray(array)
-
-    def to_host(self, array: Array) -> HostArray:
-        """The array itself."""
-        return np.asarray(array)
-
-    def synchronize(self) -> None:
-        """Return at once: NumPy never works in the background."""
-
-    def upload(self, source: HostArray, out: Array) -> Callable[[], None]:
-        """Copy at once; there is nothing left to wait for."""
-        np.copyto(out, source)
-        return lambda: None
-
-
-class CUDA(Device):
-    """CuPy, on a GPU that passed probe()."""
-
-    def __init__(self, index: int, requested: str | None = None):
-        import cupy
-
-        self.name, self.xp = f"cuda:{index}", cupy
-        self._device = cupy.cuda.Device(index)
-        super().__init__(requested)
-
-    def __reduce__(self) -> tuple[Callable[[str], Device], tuple[str]]:
-        """Unpickling tests the GPU, and raises DeviceError where there is none."""
-        return partial(get_device, require=True), (self.requested,)
-
-    def __deepcopy__(self, memo: object) -> CUDA:
-        """The device itself: nothing in it changes."""
-        return self
-
-    def use(self) -> None:
-        self._device.use()
-
-    def to_device(self, array: Any) -> Array:
-        """A copy on the GPU, or the array itself if it is already there.
-
-        The host array may be overwritten afterward. A large one is read in blocks of rows.
-        """
-        with self._device:
-            # asarray() copies into page-locked memory first, as large as the array or up to twice
-            # as large, which CuPy then keeps for good.
-            if not isinstance(array, np.ndarray) or array.nbytes <= BLOCK_BYTES:
-                return self.xp.asarray(array)
-            if array.flags.fnc:  # rows lie scattered, and asarray() too would keep the order
-                return self.to_device(array.T).T
-            out = self.xp.empty(array.shape, array.dtype.newbyteorder("="))
-            rows = max(1, BLOCK_BYTES * len(array) // array.nbytes)
-            for start in range(0, len(array), rows):
-                block = np.ascontiguousarray(array[start : start + rows], out.dtype)
-                # Some systems read ordinary memory only after set() has returned.
-                wait = self.upload(block, out[start : start + rows])
-                wait()
-            return out
-
-    def to_host(self, array: Array) -> HostArray:
-        """A copy on the host."""
-        with self._device:
-            host: HostArray = self.xp.asnumpy(array)
-        return host
-
-    def synchronize(self) -> None:
-        """Wait until the GPU has finished all work."""
-        self._device.synchronize()
-
-    def free_memory(self) -> int:
-        """The GPU's free memory, plus what CuPy's pool holds for new arrays."""
-        with self._device:
-            free: int = self.xp.cuda.runtime.memGetInfo()[0]
-            return free + int(self.xp.get_default_memory_pool().free_bytes())
-
-    def empty_pinned(self, shape: tuple[int, ...], dtype: Any) -> HostArray:
-        """Page-locked memory. Raises DeviceError if the system has none left."""
-        import cupyx
-
-        with self._device:
-            try:
-                pinned: HostArray = cupyx.empty_pinned(shape, dtype)
-            except Exception as error:
-                if not _is_of_memory(error):
-                    raise
-                size = math.prod(shape) * np.dtype(dtype).itemsize
-                asked = 1 << (size - 1).bit_length()  # CuPy asks for a power of two
-                raise DeviceError(
-                    f"out of page-locked host memory: {asked / 1e9:.3g} GB more needed; free host "
-                    "memory, lower --batch-size, or raise --device-memory so that the data stays "
-                    "on the GPU"
-                ) from error
-        return pinned
-
-    def upload(self, source: HostArray, out: Array) -> Callable[[], None]:
-        """Start the copy on the current stream, without waiting for it."""
-        cuda = self.xp.cuda
-        with self._device:
-            out.set(source, stream=cuda.get_current_stream())
-            event = cuda.Event(block=True, disable_timing=True)
-            event.record()
-        return event.synchronize  # type: ignore[no-any-return]
 
 
 def get_device(name: str = "auto", *, require: bool = False) -> Device:
@@ -235,7 +61,7 @@ def device_errors() -> Iterator[None]:
         yield
     except Exception as error:
         from_cupy = _is_from_cupy(error)
-        if isinstance(error, MemoryError) or (from_cupy and _is_of_memory(error)):
+        if isinstance(error, MemoryError) or (from_cupy and is_of_memory(error)):
             raise DeviceError(
                 f"out of memory{_needed(error)}; lower --batch-size, --hidden or --device-memory"
             ) from error
@@ -256,10 +82,6 @@ def _is_from_cupy(error: Exception) -> bool:
         *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
         modules.append(innermost.f_globals.get("__name__", ""))
     return any(CUPY.match(module) for module in modules)
-
-
-def _is_of_memory(error: Exception) -> bool:
-    return re.search("MemoryAllocation|OUT_OF_MEMORY|ALLOC_FAILED", str(error)) is not None
 
 
 def _needed(error: Exception) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 import mlp_xp
 from mlp_xp.devices import CPU, CUDA, Device, device_errors, get_device
-from mlp_xp.devices.device import BLOCK_BYTES
+from mlp_xp.devices.cuda import BLOCK_BYTES
 from mlp_xp.devices.probe import CAPABILITY, DRIVER, STATUS, probe
 from mlp_xp.errors import DeviceError, DeviceUnavailable, InputError
 
@@ -217,7 +217,7 @@ HOST_ARRAYS = {
 
 @pytest.mark.parametrize("kind", HOST_ARRAYS)
 def test_an_array_of_any_kind_is_copied_whole(kind, device, monkeypatch):
-    monkeypatch.setattr("mlp_xp.devices.device.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("mlp_xp.devices.cuda.BLOCK_BYTES", 1000)
     array = HOST_ARRAYS[kind]
     copy = device.to_device(array)
     assert (copy.shape, copy.dtype.kind) == (array.shape, array.dtype.kind)
