@@ -57,8 +57,11 @@ def select(arguments: argparse.Namespace) -> Device:
     return device
 
 
-def announce(device: Device) -> None:
+def announce(device: Device, batch_size: int | None = None) -> None:
     """Print which device `auto` selected, and why; a device that was named isn't announced."""
-    if device.requested == "auto":
-        reason = f": {device.fallback_reason}" if device.fallback_reason else ""
-        note(f"device {device.name}{reason}")
+    if device.requested != "auto":
+        return
+    reason = f": {device.fallback_reason}" if device.fallback_reason else ""
+    if not device.on_host and batch_size == 1:
+        reason = "; steps of one row are probably faster with --device cpu"
+    note(f"device {device.name}{reason}")

@@ -160,12 +160,17 @@ def _restore(trainer: Trainer, folder: RunFolder, settings: RunSettings, *, quie
             f"warning: this run was on {previous} and continues on {now}: "
             "its results will be the same up to rounding, not bit for bit"
         )
-    threads, old_threads = settings.config.threads, old.config.threads
-    if previous == now == "cpu" and threads != old_threads is not None:
-        tell(
-            f"warning: threads {threads} in place of {old_threads}: the results may be the same up "
-            "to rounding, not bit for bit"
-        )
+    on_cpu = now == "cpu"  # each of the two matters to one kind of device alone
+    value, old_value = (
+        config.threads if on_cpu else config.graph for config in (settings.config, old.config)
+    )
+    if previous == now and value != old_value is not None:
+        changed = f"threads {value} in place of {old_value}"
+        if not on_cpu:
+            changed = (
+                "--graph in place of --no-graph" if value else "--no-graph in place of --graph"
+            )
+        tell(f"warning: {changed}: the results may be the same up to rounding, not bit for bit")
     epochs = settings.config.epochs
     begun = trainer.epoch + (trainer.rows == trainer.n_rows)
     extended = previous is not None and epochs != old.config.epochs
@@ -192,7 +197,7 @@ def _train(
     folder.rewind_metrics(len(trainer.history))
     folder.log_start(trainer, resumed=bool(arguments.resume))
     if not arguments.quiet:
-        device.announce(trainer.network.device)
+        device.announce(trainer.network.device, trainer.config.batch_size)
     if trainer.data.train.X.nbytes > LARGE_DATA:
         _ = trainer.fingerprint()  # now, so that the first checkpoint doesn't wait for it
     workers, cores = getattr(trainer.train_step, "size", 1), usable_cores()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from mlp_xp.devices.probe import probe
 from mlp_xp.diagnostics.kernels import PRODUCTS, kernel_speeds
 from mlp_xp.diagnostics.parity import TOLERANCE, compare, first_rows, trace
 from mlp_xp.errors import DeviceError, DeviceUnavailable
-from mlp_xp.training import Config, train
+from mlp_xp.training import Config, Trainer, train
+from mlp_xp.training.captured import CapturedStep
 from mlp_xp.versions import versions
 
 # Twenty steps: five batches in each of four epochs.
@@ -27,7 +29,16 @@ SPEED_BATCHES = (1, 32, 1024)
 SPEED_SECONDS = 0.1  # long enough an epoch to measure
 
 # Prefixes of the environment variables that change how things run.
-VARIABLES = ("CUDA_", "CUPY_", "MLP_XP_", "OPENBLAS_", "OMP_NUM_", "MKL_NUM_", "NVIDIA_VISIBLE_")
+VARIABLES = (
+    "CUDA_", "CUPY_", "MLP_XP_", "OPENBLAS_", "OMP_NUM_", "MKL_NUM_", "NVIDIA_VISIBLE_",
+    "NVIDIA_TF32_",
+)  # fmt: skip
+
+# Steps that are recorded each in a way of its own, where there are graphs.
+RECORDED: dict[str, dict[str, Any]] = {
+    "SGD, in windows": {},
+    "Adam": {"optimizer": "adam", "lr": 0.001},
+}
 
 
 @dataclass(frozen=True)
@@ -74,32 +85,53 @@ def examine(name: str) -> Iterator[Finding]:
     try:
         with device_errors():
             yield from _parity(device, first_rows(data, PARITY_ROWS))
-            yield from _speed(device, data)
+            if not device.on_host:
+                yield from _graphs(device, first_rows(data, PARITY_ROWS))
+            yield from _speed(device, data, graph=True)
             if device.on_host:
                 yield from _kernels()
+            else:
+                yield from _speed(device, data, graph=False)
     except DeviceError as error:
         yield Finding("run", "", False, str(error))
 
 
 def _parity(device: Device, data: Dataset) -> Iterator[Finding]:
     reference = CPU()
-    configs = {dtype: Config(**PARITY, dtype=dtype) for dtype in TOLERANCE}
     if device.on_host:
-        comparisons = [("float32 against float64", "float64", "float32")]
+        comparisons = [("float32 against float64", "float64", "float32", True)]
     else:
-        comparisons = [(f"against cpu, {dtype}", dtype, dtype) for dtype in TOLERANCE]
-    for part, reference_dtype, dtype in comparisons:
-        expected = trace(reference, data, configs[reference_dtype])
-        computed = trace(device, data, configs[dtype])
+        comparisons = [
+            *((f"against cpu, {dtype}", dtype, dtype, True) for dtype in TOLERANCE),
+            ("against cpu, float32, --no-graph", "float32", "float32", False),
+        ]
+    for part, reference_dtype, dtype, graph in comparisons:
+        expected = trace(reference, data, Config(**PARITY, dtype=reference_dtype))
+        computed = trace(device, data, Config(**PARITY, dtype=dtype, graph=graph))
         for stage in compare(expected, computed, TOLERANCE[dtype]):
             values = {"difference": stage.difference, "tolerance": stage.tolerance}
             found = f"difference {stage.difference:.1e}, allowed {stage.tolerance:.0e}"
             yield Finding(part, stage.stage, stage.holds, found, values)
 
 
-def _speed(device: Device, data: Dataset) -> Iterator[Finding]:
+def _graphs(device: Device, data: Dataset) -> Iterator[Finding]:
+    """Whether steps can be recorded as CUDA graphs; without them training isn't worse, but
+    probably slower."""
+    for name, settings in RECORDED.items():
+        trainer = Trainer(data, Config(**{**PARITY, **settings}), device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the finding says it
+            trainer.fit()
+        assert isinstance(trainer.train_step, CapturedStep)
+        refused = trainer.train_step.refused
+        found = f"not used: the steps {refused}" if refused else "used; they repeat the same steps"
+        yield Finding("CUDA graphs", name, None if refused else True, found)
+
+
+def _speed(device: Device, data: Dataset, *, graph: bool) -> Iterator[Finding]:
+    part = "784-128-10, float32" if graph else "784-128-10, float32, --no-graph"
     for batch_size in SPEED_BATCHES:
-        config = Config(hidden=(128,), batch_size=batch_size, epochs=2, lr=0.01)
+        config = Config(hidden=(128,), batch_size=batch_size, epochs=2, lr=0.01, graph=graph)
         rows, seconds = batch_size * 8, 0.0
         while seconds < SPEED_SECONDS and rows < len(data.train):
             rows *= 4
@@ -108,7 +140,7 @@ def _speed(device: Device, data: Dataset) -> Iterator[Finding]:
             seconds, speed = last.seconds, last.samples_per_second
         values = {"batch_size": batch_size, "samples_per_second": speed}
         found = f"{speed:,.0f} samples/s"
-        yield Finding("784-128-10, float32", f"batch {batch_size}", None, found, values)
+        yield Finding(part, f"batch {batch_size}", None, found, values)
 
 
 def _kernels() -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """The network: layers of weights, forward and backward, on one screen.
 
-This is the specification. training/step.py trains with it. On a CPU, training/windowed/ and
-training/workers/ compute the same updates faster; tests check that they agree.
+This is the specification. training/step.py trains with it. training/windowed/ and training/workers/
+compute the same updates faster, training/captured.py has a GPU repeat them; tests check that all
+agree.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mlp_xp.errors import InputError
 from mlp_xp.nn.activations import ACTIVATIONS, INITIALIZERS
 from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.losses import OBJECTIVES
-from mlp_xp.nn.rng import notebook_stream, stream
+from mlp_xp.nn.rng import kept, notebook_stream, stream
 from mlp_xp.schema import Schema
 from mlp_xp.types import Array, Arrays, HostArray, Namespace
 
@@ -136,9 +137,8 @@ class Network:
 
         The mean stays, so prediction needs no mask.    Srivastava et al. 2014, section 10.
         """
-        shapes = [(rows, layer.W.shape[1]) for layer in self.layers[:-1]]
-        keep = [rng.random(shape, dtype=np.float32) >= rate for shape in shapes]
-        return [self.device.to_device(mask).astype(self.dtype) / (1 - rate) for mask in keep]
+        masks = [kept(rng, (rows, layer.W.shape[1]), rate) for layer in self.layers[:-1]]
+        return [self.device.to_device(mask).astype(self.dtype) / (1 - rate) for mask in masks]
 
     def forward(self, X: Array, masks: Arrays | None = None) -> tuple[Arrays, Arrays]:
         """Every layer's input A, before dropout, and output Z.

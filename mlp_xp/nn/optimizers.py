@@ -7,6 +7,7 @@ Each follows PyTorch's of the same name. To add one, write `update_one` and regi
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from mlp_xp.errors import InputError
 from mlp_xp.types import Array, Namespace
@@ -38,7 +39,11 @@ class Optimizer:
         for parameter, gradient, *slots in columns:
             self.update_one(parameter, gradient, lr, *slots)
 
-    def update_one(self, parameter: Array, gradient: Array, lr: float, *slots: Array) -> None:
+    def rates(self, lr: float) -> float | tuple[float, ...]:
+        """What follows from lr in the step that `steps` counts: update_one() takes it as lr too."""
+        return lr
+
+    def update_one(self, parameter: Array, gradient: Array, lr: Any, *slots: Array) -> None:
         """Change one parameter, and its array in each slot, in place; `steps` counts this one."""
         raise NotImplementedError
 
@@ -60,7 +65,7 @@ class SGD(Optimizer):
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         self.slots = ("velocity",) if momentum else ()
 
-    def update_one(self, parameter: Array, gradient: Array, lr: float, *slots: Array) -> None:
+    def update_one(self, parameter: Array, gradient: Array, lr: Any, *slots: Array) -> None:
         if self.weight_decay:
             gradient += self.weight_decay * parameter
         for velocity in slots:
@@ -91,10 +96,17 @@ class Adam(Optimizer):
         super().__init__()
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
-    def update_one(self, parameter: Array, gradient: Array, lr: float, *slots: Array) -> None:
+    def rates(self, lr: float) -> tuple[float, ...]:
+        """The corrected rate, the eps that goes with it, and what decoupled decay leaves."""
+        beta1, beta2 = self.betas
+        c = math.sqrt(1 - beta2**self.steps)  # m / (sqrt(v) / c + eps) = c m / (sqrt(v) + c eps)
+        return c * lr / (1 - beta1**self.steps), c * self.eps, 1 - lr * self.weight_decay
+
+    def update_one(self, parameter: Array, gradient: Array, lr: Any, *slots: Array) -> None:
         (m, v), (beta1, beta2) = slots, self.betas
+        rate, eps, kept = lr if isinstance(lr, tuple) else self.rates(lr)
         if self.weight_decay and self.decoupled:
-            parameter *= 1 - lr * self.weight_decay
+            parameter *= kept
         elif self.weight_decay:
             gradient += self.weight_decay * parameter
         m *= beta1
@@ -104,11 +116,10 @@ class Adam(Optimizer):
         gradient *= gradient
         gradient *= (1 - beta2) / (1 - beta1) ** 2
         v += gradient
-        c = math.sqrt(1 - beta2**self.steps)  # m / (sqrt(v) / c + eps) = c m / (sqrt(v) + c eps)
         update = v**0.5
-        update += c * self.eps
+        update += eps
         update = m / update
-        update *= c * lr / (1 - beta1**self.steps)
+        update *= rate
         parameter -= update
 
 

@@ -21,6 +21,11 @@ def stream(seed: int, purpose: str, epoch: int = 0, row: int | None = None) -> n
     return np.random.default_rng([seed, epoch, PURPOSES[purpose], *([] if row is None else [row])])
 
 
+def kept(rng: np.random.Generator, shape: tuple[int, int], rate: float) -> np.ndarray:
+    """Which units of each row dropout keeps: bool, each False with probability `rate`."""
+    return rng.random(shape, dtype=np.float32) >= rate
+
+
 def notebook_stream(seed: int) -> np.random.RandomState:
     """NumPy's legacy generator, which the notebook drew its weights from."""
     return np.random.RandomState(seed)

@@ -47,7 +47,7 @@ def trained_on(path: Path) -> str:
     return str(read_arrays(path, "checkpoint")[1].get("data"))
 
 
-UP_TO_ROUNDING = ("threads",)
+UP_TO_ROUNDING = ("threads", "graph")
 """Settings that change nothing but the order in which sums are taken."""
 EXTENDING = ("epochs", "patience")
 """The settings that may differ in a run that is extended: they say when it ends."""

@@ -61,7 +61,7 @@ class Config:
         least=1, example="128 or 512,256", metavar="N,N"
     )
     activation: str = setting(
-        "relu", Choice, "network", "activation of the hidden layers", names=ACTIVATIONS
+        "relu", Choice, "network", "their activation", names=ACTIVATIONS
     )
     init: str | None = setting(
         None, Choice, "network", "initial weights", names=INITIALIZERS, unset="by activation"
@@ -109,6 +109,9 @@ class Config:
     window: int | None = setting(
         None, Number, "optimization", "batches per update of the first layer; exact", whole=True,
         least=1, unset="the fastest"
+    )
+    graph: bool = setting(
+        True, Flag, "optimization", "on a GPU, record steps as CUDA graphs"
     )
     dropout: float = setting(
         0.0, Number, "regularization", "share of hidden units dropped in each step", below=1

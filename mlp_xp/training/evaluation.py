@@ -18,6 +18,9 @@ from mlp_xp.training.tally import ClassTally, LabelTally, NumberTally, Tally
 from mlp_xp.types import Array, HostArray
 
 BATCH_ROWS = 512  # few enough that activations stay in the cache
+DEVICE_ROWS, DEVICE_BYTES = 8192, 1 << 26
+"""On a GPU, where each batch is a wait: at most so many rows, and bytes of them. No GPU has
+measured these guesses."""
 WORTH_THREADS = 1_000_000_000
 """Multiplications of a prediction, some 15 ms, from which several threads share it."""
 
@@ -53,18 +56,18 @@ def predict(network: Network, X: ArrayLike, *, first_row: int = 0) -> NDArray[np
 
 
 def _predictions(network: Network, rows: HostArray, first_row: int) -> list[HostArray]:
-    """What objective.predict() makes of the rows, in parts of BATCH_ROWS, on the host.
+    """What objective.predict() makes of the rows, batch by batch, on the host.
 
     Many rows are shared between threads of Python, each part with BLAS's one thread: products of
     this size hold no lock, and on a busy machine BLAS's own threads take many times as long as one.
     """
 
     def predict_part(start: int, buffer: Array) -> Array:
-        X = rows[start : start + BATCH_ROWS]
+        X = rows[start : start + len(buffer)]
         logits = _logits(network, X, first_row + start, buffer)
         return network.objective.predict(network.xp, logits)
 
-    starts = range(0, len(rows), BATCH_ROWS)
+    starts = range(0, len(rows), _batch_rows(network))
     work = len(rows) * sum(layer.W.size for layer in network.layers)
     threads = default_threads() if network.device.on_host and work >= WORTH_THREADS else 1
     if threads == 1:
@@ -104,8 +107,8 @@ def evaluate(network: Network, split: Split) -> Evaluation:
     buffer = _buffer(network)
     tally = _new_tally(network)
     loss_sum = 0.0
-    for start in range(0, len(split), BATCH_ROWS):
-        X, y, _ = split.take(start, min(start + BATCH_ROWS, len(split)))
+    for start in range(0, len(split), len(buffer)):
+        X, y, _ = split.take(start, min(start + len(buffer), len(split)))
         logits = _logits(network, X, start, buffer)
         _check_targets(network, y)
         loss, _ = objective.loss(network.xp, logits, device.to_device(_scaled(network, y)))
@@ -183,10 +186,18 @@ def _check_outputs(outputs: HostArray, first_row: int) -> None:
         )
 
 
+def _batch_rows(network: Network) -> int:
+    """How many rows to take at a time."""
+    if network.device.on_host:
+        return BATCH_ROWS
+    fitting = DEVICE_BYTES // (max(network.sizes) * network.dtype.itemsize)
+    return max(BATCH_ROWS, min(DEVICE_ROWS, fitting))
+
+
 def _buffer(network: Network) -> Array:
-    """An array for BATCH_ROWS prepared rows."""
+    """An array for a batch of prepared rows."""
     # Used again and again: allocating a new array takes as long as filling it.
-    return network.xp.empty((BATCH_ROWS, network.sizes[0]), dtype=network.dtype)
+    return network.xp.empty((_batch_rows(network), network.sizes[0]), dtype=network.dtype)
 
 
 def _logits(network: Network, X: HostArray, first_row: int, buffer: Array) -> Array:

@@ -13,17 +13,21 @@ from mlp_xp.devices import Device
 from mlp_xp.devices.blas import default_threads
 from mlp_xp.errors import InputError
 from mlp_xp.nn import OBJECTIVES, Network, Optimizer, Schedule
+from mlp_xp.training.captured import CapturedStep
 from mlp_xp.training.config import SETTINGS, Config
 from mlp_xp.training.model import Model
 from mlp_xp.training.step import PlainStep, TrainStep
 from mlp_xp.training.windowed import windowed_step
-from mlp_xp.training.workers import workers_step
+from mlp_xp.training.workers import SingleWorker, own_kinds, workers_step
 from mlp_xp.types import HostArray
 
 BYTES = 255.0
 """What the values of pictures are divided by, in whatever type they come."""
 CHUNK_ROWS = 2048
 """Rows between two calls of callbacks: few enough to stop at once, too many to slow training."""
+DEVICE_STEPS, DEVICE_BYTES = 1024, 1 << 26
+"""The same on a GPU, where every chunk is a wait: at most so many steps, and bytes of rows. No GPU
+has measured these guesses."""
 
 
 def check_data(data: Dataset) -> None:
@@ -186,32 +190,48 @@ def weighted(train: Split, data: Dataset, config: Config, dtype: str) -> Split:
 def new_train_step(
     network: Network, optimizer: Optimizer, config: Config, train: Split
 ) -> TrainStep:
-    """The fastest step for these settings: on several cores, windowed, on one core, PlainStep.
+    """The fastest step for these settings: on several cores, windowed, on one core, PlainStep; on a
+    GPU windowed or a single worker's, captured. A window of 1 asks for PlainStep.
 
     Raises InputError as windowed_step() does.
     """
     objective = config.build(OBJECTIVES[network.objective_name])
-    has_weights = train.weights is not None
-    windowed = windowed_step(network, objective, optimizer, config, weighted=has_weights)
+    weighted = train.weights is not None
+    windowed = windowed_step(network, objective, optimizer, config, weighted=weighted)
+    plain = PlainStep(network, objective, optimizer, config)
+    if config.window == 1 or not own_kinds(network, objective, optimizer):
+        return windowed or plain
+    if not network.device.on_host:
+        longest = min(config.batch_size, len(train))
+        steps = windowed or SingleWorker(
+            network, objective, optimizer, config, longest, weighted=weighted
+        )
+        return CapturedStep(network, optimizer, config, steps)
+    if config.window is not None:
+        return windowed or plain
+    rows = min(chunk_rows(config, network, train), len(train))
     on_cores = workers_step(
-        network, objective, optimizer, config, len(train), chunk_rows(config.batch_size),
-        has_windows=windowed is not None,
-    )  # fmt: skip
-    if on_cores is not None and on_cores.size > 1:
-        return on_cores
-    return windowed or on_cores or PlainStep(network, objective, optimizer, config)
+        network, objective, optimizer, config, len(train), rows, has_windows=windowed is not None
+    )
+    return windowed if windowed is not None and on_cores.size == 1 else on_cores
 
 
 def new_loader(
-    device: Device, train: Split, config: Config, device_memory: int | None
+    network: Network, train: Split, config: Config, device_memory: int | None
 ) -> DataLoader:
     """The loader of these rows, in chunks of whole batches."""
     return DataLoader(
-        device, train, chunk_rows=chunk_rows(config.batch_size), shuffle=config.shuffle,
-        seed=config.seed, device_memory=device_memory,
+        network.device, train, chunk_rows=chunk_rows(config, network, train),
+        shuffle=config.shuffle, seed=config.seed, device_memory=device_memory,
     )  # fmt: skip
 
 
-def chunk_rows(batch_size: int) -> int:
-    """The rows of a chunk, of whole batches."""
-    return max(1, CHUNK_ROWS // batch_size) * batch_size
+def chunk_rows(config: Config, network: Network, train: Split) -> int:
+    """The rows of a chunk, of whole batches: a number that follows from the settings, the data and
+    the kind of device alone."""
+    rows, batch_size = CHUNK_ROWS, config.batch_size
+    # A dropout mask is drawn from a stream of its chunk, wherever that is computed.
+    if not (network.device.on_host or config.dropout):
+        row_bytes = train.X[:1].nbytes
+        rows = max(rows, min(DEVICE_STEPS * batch_size, DEVICE_BYTES // row_bytes))
+    return max(1, rows // batch_size) * batch_size

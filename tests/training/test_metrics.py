@@ -29,7 +29,8 @@ def identity(n: int, objective: str, device: Device | None = None) -> Network:
 def small_steps():
     """Several batches, several of them held, and several blocks, from a handful of rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlp_xp.training.evaluation.BATCH_ROWS", 5)
+        for name in ("BATCH_ROWS", "DEVICE_ROWS"):
+            patch.setattr(f"mlp_xp.training.evaluation.{name}", 5)
         patch.setattr("mlp_xp.training.tally.HELD_ELEMENTS", 30)
         patch.setattr("mlp_xp.training.tally.BLOCK_ROWS", 7)
         yield

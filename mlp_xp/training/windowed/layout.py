@@ -1,11 +1,25 @@
-"""Conversions for windows: weights in another layout, activations that write in place."""
+"""What windows need: their bounds, weights in another layout, activations that write in place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 from mlp_xp.nn.activations import Activation, relu, relu_derivative
 from mlp_xp.types import Array, Namespace
+
+
+def windows(rows: int, batch_size: int, length: int) -> Iterator[tuple[slice, slice]]:
+    """The rows and the steps of each window of `length` batches, in a chunk of so many rows.
+
+    The last batch may be shorter, and is a window of its own.
+    """
+    B = min(batch_size, rows)
+    whole, steps, first = rows // B, math.ceil(rows / B), 0
+    while first < steps:
+        m = min(length, whole - first) or 1
+        yield slice(first * B, min((first + m) * B, rows)), slice(first, first + m)
+        first += m
 
 
 def activation_in_place(

@@ -12,6 +12,7 @@ G's blocks are scaled by c; and the window ends with W[m] and the velocity as su
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ from mlp_xp.nn.optimizers import SGD
 from mlp_xp.training.windowed.buffers import Buffers
 from mlp_xp.training.windowed.layout import by_parameter, copy_arrays
 from mlp_xp.training.windowed.sgd import WindowedSGD
-from mlp_xp.types import Array
+from mlp_xp.types import Array, Arrays, HostArray
 
 
 def coefficients(
@@ -74,54 +75,87 @@ class WindowedMomentum(WindowedSGD):
             return []
         return by_parameter(self.V, self.above.state["velocity"])
 
-    def _read(self) -> None:
-        super()._read()
+    def read(self) -> None:
+        """Copy the network's weights, and their velocities."""
+        super().read()
         copy_arrays(self.optimizer.state.get("velocity", []), self._velocities())
+        for name in ("momentum", "nesterov", "weight_decay"):  # a callback may have changed them
+            setattr(self.above, name, getattr(self.optimizer, name))
 
-    def _write(self, n_steps: int) -> None:
-        super()._write(n_steps)
+    def write(self, n_steps: int) -> None:
+        """Copy them back, after so many steps."""
+        super().write(n_steps)
         copy_arrays(self._velocities(), self.optimizer.state.get("velocity", []))
 
-    def rate(self, lr: float, rows: int) -> float:
-        """The rate that makes U dZ itself: the learning rate is part of the coefficients."""
-        return -1 / rows
+    def state(self) -> Arrays:
+        """The copies, of velocities too."""
+        return [*super().state(), *self._velocities()]
 
-    def begin(self, buffers: Buffers, XT: Array, W: Array, lrs: Sequence[float]) -> None:
-        """Write P into U, and scale G's blocks."""
-        xp, optimizer, B = self.xp, self.optimizer, buffers.B
+    def numbers(self, lrs: Sequence[float], rows: int) -> HostArray:
+        """The rates that make U dZ itself, coefficients(), and the learning rates."""
+        optimizer, m = self.optimizer, len(lrs)
         weights, velocity = coefficients(
             lrs, optimizer.momentum, optimizer.nesterov, optimizer.weight_decay
         )
-        self.last, self.velocity = weights[-1], velocity
-        before = xp.asarray(weights[:-1], dtype=W.dtype)
-        self.product(XT.T, W, buffers.U)
-        buffers.U *= xp.repeat(before[:, 0], B)[:, None]
-        if optimizer.momentum:
-            buffers.U += xp.dot(XT.T, self.V) * xp.repeat(before[:, 1], B)[:, None]
-        if buffers.symmetric and buffers.m > 1:
+        return np.concatenate([np.full(m, -m / rows), weights.ravel(), velocity, lrs])
+
+    def n_steps(self, numbers: Array) -> int:
+        """From the size: of so many rates, then (m + 2)^2 coefficients, then learning rates."""
+        return math.isqrt(len(numbers) + 5) - 3
+
+    def lrs(self, numbers: Array) -> Array:
+        """The learning rates."""
+        return numbers[-self.n_steps(numbers) :]
+
+    def _coefficients(self, numbers: Array) -> Array:
+        """(m + 2, m + 2): the weights before each step and after the last, then the velocity."""
+        m = self.n_steps(numbers)
+        return numbers[m:-m].reshape(m + 2, m + 2)
+
+    def begin(self, buffers: Buffers, XT: Array, W: Array, numbers: Array) -> None:
+        """Write P into U, and scale G's blocks."""
+        xp, B, m, U = self.xp, buffers.B, buffers.m, buffers.U
+        before = self._coefficients(numbers)[:m]
+        # The rows of U and G by batch, to scale them by a number each.
+        by_batch = U.reshape(m, B, -1)
+        self.product(XT.T, W, U)
+        by_batch *= before[:, 0, None, None]
+        if self.optimizer.momentum:
+            from_V = xp.empty_like(U)
+            self.product(XT.T, self.V, from_V)
+            by_batch += from_V.reshape(m, B, -1) * before[:, 1, None, None]
+        if buffers.symmetric and m > 1:
             # c is 0 on its diagonal, where G has the identity.
-            scale = before[:, 2:] + xp.eye(buffers.m, dtype=W.dtype)
-            buffers.G[0] *= xp.repeat(xp.repeat(scale, B, axis=0), B, axis=1)
+            scale = before[:, 2:] + xp.eye(m, dtype=W.dtype)
+            blocks = buffers.G[0].reshape(m, B, m, B)
+            blocks *= scale[:, None, :, None]
         elif not buffers.symmetric:
-            for j in range(1, buffers.m):
-                buffers.G[j] *= xp.repeat(before[j, 2 : 2 + j], B)
+            for j in range(1, m):
+                blocks = buffers.G[j].reshape(B, j, B)
+                blocks *= before[j, 2 : 2 + j, None]
 
-    def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
+    def end(self, buffers: Buffers, XT: Array, W: Array, numbers: Array) -> None:
         """Set W and V to their values after the window's last step."""
+        m = buffers.m
+        *_, last, velocity = self._coefficients(numbers)
 
-        def after(numbers: NDArray[np.float64]) -> Array:
-            by_row = self.xp.repeat(self.xp.asarray(numbers[2:], dtype=W.dtype), buffers.B)
-            total = self.xp.dot(XT, buffers.U * by_row[:, None])
-            total += float(numbers[0]) * W
+        def after(numbers: Array) -> Array:
+            scaled = buffers.U.reshape(m, buffers.B, -1) * numbers[2:, None, None]
+            total = self.xp.empty_like(W)
+            self.product(XT, scaled.reshape(buffers.U.shape), total)
+            total += numbers[0] * W
             if self.optimizer.momentum:
-                total += float(numbers[1]) * self.V
+                total += numbers[1] * self.V
             return total
 
-        weights = after(self.last)
+        weights = after(last)
         if self.optimizer.momentum:
-            self.V[...] = after(self.velocity)
+            self.V[...] = after(velocity)
         W[...] = weights
 
-    def update_above(self, buffers: Buffers, lr: float) -> None:
+    def update_above(self, buffers: Buffers, lr: Array) -> None:
         """The ordinary step of the layers above the first."""
-        self.above.step(self.upper, buffers.dWTs, lr)
+        above = self.above
+        for columns in zip(self.upper, buffers.dWTs, *above.state.values(), strict=True):
+            parameter, gradient, *slots = columns
+            above.update_one(parameter, gradient, lr, *slots)

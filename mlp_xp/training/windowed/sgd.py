@@ -37,12 +37,15 @@ from mlp_xp.nn.inputs import scale_inputs
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import SGD
 from mlp_xp.training.windowed.buffers import Buffers
-from mlp_xp.training.windowed.layout import activation_in_place, by_parameter, copy_arrays
+from mlp_xp.training.windowed.layout import activation_in_place, by_parameter, copy_arrays, windows
 from mlp_xp.training.windowed.product import WORTH_SHARING, SharedProduct
-from mlp_xp.types import Array, Chunk
+from mlp_xp.types import Array, Arrays, Chunk, HostArray
 
 WINDOW_ROWS = 64
 """Rows a window: from 48 to 96 the time is the same to 3 %, 32 takes 3 to 7 % more."""
+
+DEVICE_ROWS, DEVICE_BATCHES = 1024, 256
+"""On a GPU, rows of a window, and the most batches: guesses, measured on none."""
 
 SHIFT_FROM = 64
 """The batch size from which the maximum costs so little that exp() is always shifted by it."""
@@ -61,7 +64,7 @@ class WindowedSGD:
     It works on copies of the weights in a layout of its own, made when a chunk starts and written
     back when it ends (12 us each way at 784 x 128, where the chunk takes 10,000 or more): the
     network is up to date whenever a call returns, and unchanged if one fails. length is the number
-    of batches in a window, None for WINDOW_ROWS rows.
+    of batches in a window, None for what suits the device.
     """
 
     skips_dead_inputs = True
@@ -80,15 +83,19 @@ class WindowedSGD:
         xp = self.xp = network.xp
         self.network, self.optimizer = network, optimizer
         self.batch_size = batch_size
-        self.length = length or max(1, WINDOW_ROWS // batch_size)
-        # On a GPU both would have to wait for results.
         on_host = network.device.on_host
+        rows, most = (WINDOW_ROWS, WINDOW_ROWS) if on_host else (DEVICE_ROWS, DEVICE_BATCHES)
+        self.length = length or min(max(1, rows // batch_size), most)
+        # On a GPU both would have to wait for results.
         self.only_live = self.skips_dead_inputs and on_host and network.standardization is None
         self.always_shift = self.needs_shift or not on_host or batch_size >= SHIFT_FROM
-        self.product = SharedProduct(xp, threads if on_host else 1)
+        shared = SharedProduct(xp, threads) if on_host else None
+        self.product: Callable[..., object] = shared or network.device.product
         self.W, *upper = (xp.concatenate([layer.W, layer.b[None]]) for layer in network.layers)
         self.upper = [xp.ascontiguousarray(W.T) for W in upper]
         self.dW = xp.empty_like(self.W)
+        # A GPU adds to a matrix in its product; NumPy has none that does.
+        self.adds_in_product = not on_host
         self.live_W: Array = xp.empty_like(self.W) if self.only_live else None
         self.n_out = network.sizes[-1]
         in_place = activation_in_place(network.activation, xp, network.dtype)
@@ -102,86 +109,93 @@ class WindowedSGD:
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: object) -> Array:
         """Take the steps of one chunk, which has no weights; see TrainStep. rng isn't used."""
         X, y, _ = chunk
-        self._read()
-        xp, B = self.xp, min(self.batch_size, len(X))
-        rates = [self.rate(lr, B) for lr in lrs]
-        if len(X) % B:
-            rates[-1] = self.rate(lrs[-1], len(X) % B)
-        rate_by_row = xp.repeat(xp.asarray(rates, dtype=self.W.dtype), B)[: len(X)]
-        loss_sum = xp.zeros((), dtype="float64")
-        whole = len(X) // B  # the last batch may be shorter, and is a window of its own
-        first = 0
-        while first < len(lrs):
-            m = min(self.length, whole - first) or 1
-            rows, steps = slice(first * B, (first + m) * B), slice(first, first + m)
-            loss_sum += self._window(X[rows], y[rows], rate_by_row[rows], rates[steps], lrs[steps])
-            first += m
-        self._write(len(lrs))
+        self.read()
+        loss_sum = self.xp.zeros((), dtype="float64")
+        for rows, steps in windows(len(X), self.batch_size, self.length):
+            numbers = self.numbers(lrs[steps], rows.stop - rows.start)
+            numbers = self.xp.asarray(numbers, self.W.dtype)
+            loss_sum += self.window((X[rows], y[rows], None), None, numbers)
+        self.write(len(lrs))
         return loss_sum
 
-    def _read(self) -> None:
+    def read(self) -> None:
         """Copy the network's weights, as they are now."""
         copy_arrays(self.network.parameters(), by_parameter(self.W, self.upper))
 
-    def _write(self, n_steps: int) -> None:
+    def write(self, n_steps: int) -> None:
         """Copy the weights back, after so many steps."""
         copy_arrays(by_parameter(self.W, self.upper), self.network.parameters())
         self.optimizer.steps += n_steps
 
-    def rate(self, lr: float, rows: int) -> float:
-        """What -dlogits is multiplied by, so that U is what the updates add."""
-        return max(lr / rows, LEAST_RATE)
+    def state(self) -> Arrays:
+        """The copies: all that a window changes."""
+        return [self.W, *self.upper]
 
-    def begin(self, buffers: Buffers, XT: Array, W: Array, lrs: Sequence[float]) -> None:
+    def numbers(self, lrs: Sequence[float], rows: int) -> Sequence[float] | HostArray:
+        """What a window of so many rows needs to know of its steps' learning rates.
+
+        The first m are what each step's -dlogits is multiplied by, so that U is what the updates
+        add. window() takes them as an array on the device, in the network's dtype.
+        """
+        B = rows // len(lrs)
+        return [max(lr / B, LEAST_RATE) for lr in lrs]
+
+    def begin(self, buffers: Buffers, XT: Array, W: Array, numbers: Array) -> None:
         """Write P into U."""
         self.product(XT.T, W, buffers.U)
 
-    def end(self, buffers: Buffers, XT: Array, W: Array) -> None:
+    def end(self, buffers: Buffers, XT: Array, W: Array, numbers: Array) -> None:
         """Apply the window's updates to W."""
+        if self.adds_in_product:
+            self.product(XT, buffers.U, W, add=True)
+            return
         dW = self.dW[: len(XT)]
         self.product(XT, buffers.U, dW)
         W += dW
 
-    update_above: Callable[[Buffers, float], None] | None = None
+    update_above: Callable[[Buffers, Array], None] | None = None
     """Takes the step of the layers above the first; None: their weights add dWT."""
 
-    def _window(
-        self,
-        X: Array,
-        y: Array,
-        rate_by_row: Array,
-        rates: list[float],
-        lrs: Sequence[float],
-    ) -> Array:
-        """The steps of one window, each with its rate; returns the sum of its rows' losses.
+    def window(self, chunk: Chunk, masks: Arrays | None, numbers: Array) -> Array:
+        """The steps of one window of rows X (K, n) with labels y (K,); see numbers().
 
-        rate_by_row (K,): the rate of each row's step.
+        Returns the sum of its rows' losses: float64, shape ().
         """
-        xp, m = self.xp, len(rates)
-        B = len(X) // m
-        buffers = self.buffers.get((m, B))
+        X, y, _ = chunk
+        xp, m = self.xp, self.n_steps(numbers)
+        buffers = self.buffers.get((m, len(X)))
         if buffers is None:
-            buffers = Buffers(xp, self.W, self.upper, self.n_out, m, B)
-            self.buffers[m, B] = buffers
-        buffers.targets.fill(0)
-        buffers.targets[buffers.rows, y] = rate_by_row
+            device, B = self.network.device, len(X) // m
+            buffers = Buffers(
+                device, self.W, self.upper, self.n_out, m, B, in_P=self.adds_in_product
+            )
+            self.buffers[m, len(X)] = buffers
+        buffers.start(y, numbers[:m])
         live, XT = self._inputs(X, buffers)
         buffers.gram(XT)
         W = self.W
         if live is not None:
             # Without a mode, take() would collect into a buffer of its own first.
             W = xp.take(self.W, live, axis=0, out=self.live_W[: len(XT)], mode="clip")
-        self.begin(buffers, XT, W, lrs)
+        self.begin(buffers, XT, W, numbers)
         if self.always_shift:
-            self._loop(buffers, rates, lrs, shift=True)
-            log_sums = xp.log(buffers.sums[:, 0] * rate_by_row)
+            self._loop(buffers, numbers, shift=True)
+            log_sums = buffers.log_sums()
         else:
-            again = partial(self.begin, buffers, XT, W, lrs)
-            log_sums = self._loop_on_host(buffers, rates, lrs, rate_by_row, again)
-        self.end(buffers, XT, W)
+            again = partial(self.begin, buffers, XT, W, numbers)
+            log_sums = self._loop_on_host(buffers, numbers, again)
+        self.end(buffers, XT, W, numbers)
         if live is not None:
             self.W[live] = W
-        return log_sums.sum(dtype="float64") - buffers.logits[buffers.rows, y].sum()
+        return buffers.loss_sum(log_sums)
+
+    def lrs(self, numbers: Array) -> Array:
+        """What update_above() takes in each step, (m,)."""
+        return numbers
+
+    def n_steps(self, numbers: Array) -> int:
+        """The number of steps m that these numbers are of."""
+        return len(numbers)
 
     def _inputs(self, X: Array, buffers: Buffers) -> tuple[Array | None, Array]:
         """Which rows of W take part, None for all, and the inputs with a last row of ones, X^T."""
@@ -197,14 +211,7 @@ class WindowedSGD:
         XT[-1] = 1
         return live, XT
 
-    def _loop_on_host(
-        self,
-        buffers: Buffers,
-        rates: list[float],
-        lrs: Sequence[float],
-        rate_by_row: Array,
-        begin: Callable[[], None],
-    ) -> Array:
+    def _loop_on_host(self, buffers: Buffers, numbers: Array, begin: Callable[[], None]) -> Array:
         """_loop() without the shift, and, from begin() on, with it if exp() left its range.
 
         Returns log(sum e) of each row.
@@ -212,69 +219,64 @@ class WindowedSGD:
         xp = self.xp
         before = [WT.copy() for WT in self.upper]
         with xp.errstate(all="ignore"):
-            self._loop(buffers, rates, lrs, shift=False)
-            log_sums = xp.log(buffers.sums[:, 0] * rate_by_row)
+            self._loop(buffers, numbers, shift=False)
+            log_sums = buffers.log_sums()
         if not -SAFE < log_sums.min() <= log_sums.max() < SAFE:  # true of NaN as well
             copy_arrays(before, self.upper)
             begin()
-            self._loop(buffers, rates, lrs, shift=True)
-            log_sums = xp.log(buffers.sums[:, 0] * rate_by_row)
+            self._loop(buffers, numbers, shift=True)
+            log_sums = buffers.log_sums()
         return log_sums
 
-    def _loop(
-        self, buffers: Buffers, rates: list[float], lrs: Sequence[float], *, shift: bool
-    ) -> None:
+    def _loop(self, buffers: Buffers, numbers: Array, *, shift: bool) -> None:
         """The part that must go batch by batch: Z[j], the layers above, U[j]."""
-        xp, symmetric = self.xp, buffers.symmetric
+        xp = self.xp
         function, derivative, update_above = self.function, self.derivative, self.update_above
-        product = self.product
+        in_product = self.adds_in_product
+        adds_to_P = in_product and not buffers.symmetric
         # Even a call of product() that shares nothing is too slow for batches of one row.
         shared = any(buffers.B * WT.size >= WORTH_SHARING for WT in self.upper)
+        product: Callable[..., object] = self.product if shared or in_product else _product
         exp, divide, subtract, multiply, add = (
             xp.exp, xp.divide, xp.subtract, xp.multiply, xp.add,
         )  # fmt: skip
-        K, few_classes = self.n_out, buffers.few_classes
-        # e @ divisor is every row's sum over the rate, K times over: dividing needs no broadcast.
-        rate = rates[0]
-        divisor = xp.full((K, K) if few_classes else (), 1 / rate, dtype=self.W.dtype)
-        for step, rate_j, lr in zip(buffers.steps, rates, lrs, strict=True):
-            if rate_j != rate:
-                rate = rate_j
-                divisor.fill(1 / rate)
-            if step.G is None:
+        for step, lr in zip(buffers.steps, self.lrs(numbers), strict=True):
+            if (step.G is None or adds_to_P) and step.Z is not step.P:
                 step.Z[...] = step.P
-            else:
-                step.G.dot(step.U, step.Z)
-                if not symmetric:
+            if step.G is not None and adds_to_P:
+                product(step.G, step.U, step.Z, add=True)
+            elif step.G is not None:
+                product(step.G, step.U, step.Z)
+                if not buffers.symmetric:
                     add(step.Z, step.P, step.Z)
             for layer in step.upward:
                 function(layer.Z, layer.A)
                 derivative(layer.Z, layer.A, layer.slope)
-                if shared:
-                    product(layer.A_ones, layer.W, layer.out)
-                else:
-                    layer.A_ones.dot(layer.W, layer.out)
+                product(layer.A_ones, layer.W, layer.out)
             if shift:
                 logits = step.logits
                 subtract(logits, logits.max(axis=1, keepdims=True), logits)
             exp(step.logits, step.exp)
-            if few_classes:
-                step.exp.dot(divisor, step.sums)
+            # e @ divisor is every row's sum over the rate, K times over: no need to broadcast.
+            if buffers.few_classes:
+                product(step.exp, step.divisor, step.sums)
             else:
-                multiply(step.exp.sum(axis=1, keepdims=True), divisor, step.sums)
+                multiply(step.exp.sum(axis=1, keepdims=True), step.divisor, step.sums)
             divide(step.exp, step.sums, step.delta)
             subtract(step.targets, step.delta, step.delta)
             for layer in step.downward:
-                if shared:
-                    product(layer.delta, layer.WT, layer.dA_ones)
-                else:
-                    layer.delta.dot(layer.WT, layer.dA_ones)
+                product(layer.delta, layer.WT, layer.dA_ones)
                 multiply(layer.dA, layer.slope, layer.delta_below)
-                if shared:
-                    product(layer.delta_T, layer.A_ones, layer.dWT)
-                else:
-                    layer.delta_T.dot(layer.A_ones, layer.dWT)
+                if in_product and update_above is None:
+                    product(layer.delta_T, layer.A_ones, layer.WT, add=True)
+                    continue
+                product(layer.delta_T, layer.A_ones, layer.dWT)
                 if update_above is None:
                     add(layer.WT, layer.dWT, layer.WT)
             if update_above is not None:
                 update_above(buffers, lr)
+
+
+def _product(a: Array, b: Array, out: Array) -> None:
+    """out = a b."""
+    a.dot(b, out)

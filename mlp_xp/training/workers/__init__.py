@@ -1,9 +1,10 @@
 """The training step on the cores of a CPU, faster than training/step.py; a test checks that the
 two agree.
 
-With one worker it is the plain step with every array made once. More of them are processes over
-common memory, each with its share of the network: Python's threads would wait for each other at
-every call, and BLAS's take several times as long where the machine is busy with something else.
+With one worker it is the plain step with every array made once; single.py is that for a GPU, where
+training/captured.py repeats it. More of them are processes over common memory, each with its share
+of the network: Python's threads would wait for each other at every call, and BLAS's take several
+times as long where the machine is busy with something else.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from mlp_xp.training.config import Config
 from mlp_xp.training.model import Model
+from mlp_xp.training.workers.single import SingleWorker
 from mlp_xp.training.workers.step import WorkersStep
 from mlp_xp.types import Array
 
-__all__ = ["WorkersStep", "workers_step"]
+__all__ = ["SingleWorker", "WorkersStep", "own_kinds", "workers_step"]
 
 WORTH_SHARING = 800_000
 """Multiplications of a batch by the weights from which several workers are quicker than one: with
@@ -33,6 +35,18 @@ WORTH_STARTING = 2_000_000_000
 second that they take to start. Not of all epochs: a run that is extended goes on as it began."""
 
 
+def own_kinds(network: Network, objective: Objective, optimizer: Optimizer) -> bool:
+    """Whether all are of this package's own kinds: a class derived from one, or an activation of a
+    user's, may compute something else."""
+    return (
+        type(network) in (Network, Model)
+        and type(objective) in (Multiclass, Multilabel, Regression)
+        and type(optimizer) in (SGD, Adam, AdamW)
+        and _is_own(network.activation.function)
+        and _is_own(network.activation.derivative)
+    )
+
+
 def workers_step(
     network: Network,
     objective: Objective,
@@ -42,24 +56,13 @@ def workers_step(
     chunk_rows: int,
     *,
     has_windows: bool,
-) -> WorkersStep | None:
-    """The step on as many workers as are worth it, at most config.threads; None if it can't be.
+) -> WorkersStep:
+    """The step of own_kinds() on as many workers as are worth it, at most config.threads.
 
-    rows: of the training, and of a chunk. has_windows: whether windows are the other way. It is for
-    the CPU, and for this package's own classes: one derived from them, or an activation of a
-    user's, may compute something else.
+    rows: of the training, and of its longest chunk. has_windows: whether windows are the other way.
     """
-    own_kinds = (
-        type(network) in (Network, Model)
-        and type(objective) in (Multiclass, Multilabel, Regression)
-        and type(optimizer) in (SGD, Adam, AdamW)
-        and _is_own(network.activation.function)
-        and _is_own(network.activation.derivative)
-    )
-    if not (network.device.on_host and own_kinds) or config.window is not None:
-        return None
     size = worth_workers(network, config, rows, has_windows=has_windows)
-    return WorkersStep(network, objective, optimizer, config, size, min(chunk_rows, rows))
+    return WorkersStep(network, objective, optimizer, config, size, chunk_rows)
 
 
 def _is_own(function: Callable[..., Array]) -> bool:

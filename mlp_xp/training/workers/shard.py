@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mlp_xp.data.loader import chunk_bounds
 from mlp_xp.nn.losses import Objective
-from mlp_xp.nn.network import Network
+from mlp_xp.nn.network import Dense, Network
 from mlp_xp.nn.optimizers import Optimizer, clip_gradients
 from mlp_xp.training.config import Config
 from mlp_xp.training.windowed.layout import activation_in_place
@@ -64,7 +65,7 @@ class LayerViews:
 
 
 class Shard:
-    """The part of a training's steps that one worker of a team computes; all arrays on the host.
+    """The part of a training's steps that one worker of a team computes, on the network's device.
 
     network: for its layers' sizes, its activation and how it prepares rows. flats: each worker's
     weights, and what the optimizer keeps for them, (1 + slots, n): that is what changes. longest:
@@ -83,11 +84,12 @@ class Shard:
         weighted: bool,
     ):
         self.network, self.optimizer = network, optimizer
+        xp, self.product = network.xp, network.device.product
         self.batch_size, self.dropout, self.clip_norm = (
             config.batch_size, config.dropout, config.clip_norm
         )  # fmt: skip
         self.team, dtype = team, network.dtype
-        self.loss = chunk_loss(objective, network.sizes[-1], dtype, weighted=weighted)
+        self.loss = chunk_loss(network, objective, weighted=weighted)
         self.parts = [parts(network.sizes, rank, team.size) for rank in range(team.size)]
         self.own_parts = self.parts[team.rank]
         n_arrays = 1 + len(optimizer.slots)
@@ -95,17 +97,20 @@ class Shard:
             team.allocate((n_arrays, sum(part.size for part in mine)), dtype) for mine in self.parts
         ]
         flat = self.flats[team.rank]
-        gradient = np.zeros_like(flat[0])
+        gradient = xp.zeros_like(flat[0])
+        n = flat.shape[1]
+        block = BLOCK if network.device.on_host else n
         self.blocks = [
-            (flat[0, i : i + BLOCK], gradient[i : i + BLOCK], [a[i : i + BLOCK] for a in flat[1:]])
-            for i in range(0, flat.shape[1], BLOCK)
+            (flat[0, i : i + block], gradient[i : i + block], [a[i : i + block] for a in flat[1:]])
+            for i in range(0, n, block)
         ]
         self.gradient = gradient
-        self.function, self.derivative = activation_in_place(network.activation, np, dtype)
+        self.function, self.derivative = activation_in_place(network.activation, xp, dtype)
         self.longest = longest
         width = network.sizes[0] + 1
         self.group = max(1, PREPARED_BYTES // (longest * width * dtype.itemsize))
         self.inputs = team.allocate((self.group * longest, width), dtype)
+        self.inputs[:, -1] = 1
         self.addends = [self._addends(i) for i in range(len(self.own_parts))]
         self.views: dict[int, list[LayerViews]] = {}
 
@@ -120,20 +125,20 @@ class Shard:
 
     def _views(self, b: int) -> list[LayerViews]:
         """The views of each layer for steps of b rows."""
-        dtype, team = self.network.dtype, self.team
+        xp, dtype, team = self.network.xp, self.network.dtype, self.team
         made: list[LayerViews] = []
         weights = cut(self.flats[team.rank][0], self.own_parts)
         gradients = cut(self.gradient, self.own_parts)
         layers = zip(self.own_parts, weights, gradients, self.addends, strict=True)
         for part, W, gradient, common in layers:
             n = part.n_in if made else 0  # the first one's inputs are the rows
-            inputs = np.full((b, n + 1), part.has_bias, dtype)
-            slope, dA = (np.empty((b, n), dtype) for _ in range(2))
+            inputs = xp.full((b, n + 1), part.has_bias, dtype)
+            slope, dA = (xp.empty((b, n), dtype) for _ in range(2))
             addends = [] if common is None else [[a[:b] for a in half] for half in common]
             made.append(
                 LayerViews(
                     part=part, W=W, WT=W[:-1].T, gradient=gradient, inputs=inputs,
-                    A=inputs[:, :-1], slope=slope, dA=dA, Z=np.empty((b, part.n_out), dtype),
+                    A=inputs[:, :-1], slope=slope, dA=dA, Z=xp.empty((b, part.n_out), dtype),
                     addends=addends,
                 )
             )  # fmt: skip
@@ -148,16 +153,35 @@ class Shard:
             if k % self.group == 0:
                 first = rows.start
                 self._prepare(X[first : first + self.group * self.batch_size])
-            b = rows.stop - rows.start
-            if b not in self.views:
-                self.views[b] = self._views(b)
-            layers = self.views[b]
-            layers[0].inputs = self.inputs[rows.start - first : rows.stop - first]
-            masks = self._masks(rng, b)
-            logits = self._forward(layers, masks, k % 2)
-            self._backward(layers, self.loss.gradient(logits, rows), k % 2)
-            self._update(lr)
+            inputs = self.inputs[rows.start - first : rows.stop - first]
+            self.optimizer.steps += 1
+            self._step(inputs, rows, self._masks(rng, len(inputs)), self.optimizer.rates(lr), k % 2)
         return self.loss.end()
+
+    def step(self, batch: Chunk, masks: Arrays | None, rates: Any) -> Array:
+        """A single step of a worker alone; rates: the optimizer's. Returns the sum of losses."""
+        n_rows = len(batch[0])
+        inputs = self.inputs[:n_rows]
+        self.network.prepare(batch[0], out=inputs[:, :-1])
+        self.loss.begin(batch, n_rows)
+        self._step(inputs, slice(0, n_rows), masks, rates, 0)
+        return self.loss.end()
+
+    def _step(
+        self, inputs: Array, rows: slice, masks: Arrays | None, rates: Any, parity: int
+    ) -> None:
+        """Forward, backward, update; rows: where the batch lies in the chunk."""
+        b = len(inputs)
+        if b not in self.views:
+            self.views[b] = self._views(b)
+        layers = self.views[b]
+        layers[0].inputs = inputs
+        logits = self._forward(layers, masks, parity)
+        self._backward(layers, self.loss.gradient(logits, rows), parity)
+        if self.clip_norm is not None:
+            clip_gradients(self.network.xp, [self.gradient], self.clip_norm)
+        for parameter, gradient, slots in self.blocks:
+            self.optimizer.update_one(parameter, gradient, rates, *slots)
 
     def _prepare(self, X: Array) -> None:
         """Prepare these rows in place of those before; each worker takes a share, for all."""
@@ -165,7 +189,6 @@ class Shard:
         rows = share(len(X), self.team.rank, self.team.size)
         if rows.start < rows.stop:
             self.network.prepare(X[rows], out=self.inputs[rows, :-1])
-            self.inputs[rows, -1] = 1
         self.team.barrier()
 
     def _masks(self, rng: np.random.Generator, b: int) -> Arrays | None:
@@ -187,10 +210,10 @@ class Shard:
                     layer.slope *= masks[i - 1]
             if layer.part.is_summed:
                 addends = layer.addends[parity]
-                np.dot(layer.inputs, layer.W, addends[team.rank])
+                self.product(layer.inputs, layer.W, addends[team.rank])
                 Z = team.sum(addends, layer.Z)
             else:
-                Z = np.dot(layer.inputs, layer.W, layer.Z)
+                Z = self.product(layer.inputs, layer.W, layer.Z)
         return Z
 
     def _backward(self, layers: list[LayerViews], dZ: Array, parity: int) -> None:
@@ -198,20 +221,23 @@ class Shard:
         team = self.team
         for i in reversed(range(len(layers))):
             layer = layers[i]
-            np.dot(layer.inputs.T, dZ, layer.gradient)
+            self.product(layer.inputs.T, dZ, layer.gradient)
             if i and layer.addends and not layer.part.is_summed:
                 addends = layer.addends[parity]
-                np.dot(dZ, layer.WT, addends[team.rank])
+                self.product(dZ, layer.WT, addends[team.rank])
                 dA = team.sum(addends, layer.dA)
             elif i:
-                dA = np.dot(dZ, layer.WT, layer.dA)
+                dA = self.product(dZ, layer.WT, layer.dA)
             if i:
-                dZ = np.multiply(dA, layer.slope, layer.dA)
+                dZ = self.network.xp.multiply(dA, layer.slope, layer.dA)
 
-    def _update(self, lr: float) -> None:
-        """Change the weights, block by block."""
-        if self.clip_norm is not None:
-            clip_gradients(np, [self.gradient], self.clip_norm)
-        self.optimizer.steps += 1
-        for parameter, gradient, slots in self.blocks:
-            self.optimizer.update_one(parameter, gradient, lr, *slots)
+    def copy(self, network: Network, optimizer: Optimizer, *, back: bool) -> None:
+        """Copy weights and state, of all workers, from the network's arrays or back to them."""
+        kinds = [network.parameters(), *optimizer.state.values()]
+        for flats, mine in zip(self.flats, self.parts, strict=True):
+            for arrays, flat in zip(kinds, flats, strict=True):
+                layers = [Dense(W, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True)]
+                for part, own, layer in zip(mine, cut(flat, mine), layers, strict=True):
+                    for here, there in part.pairs(own, layer):
+                        source, target = (here, there) if back else (there, here)
+                        target[...] = source

@@ -13,11 +13,10 @@ import numpy as np
 from mlp_xp.devices.blas import blas_threads_for
 from mlp_xp.errors import DeviceError
 from mlp_xp.nn.losses import Objective
-from mlp_xp.nn.network import Dense, Network
+from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer
 from mlp_xp.training.config import Config
 from mlp_xp.training.workers.memory import SharedMemory
-from mlp_xp.training.workers.parts import cut
 from mlp_xp.training.workers.process import Job, Worker
 from mlp_xp.training.workers.shard import Shard
 from mlp_xp.types import Array, Chunk
@@ -67,7 +66,7 @@ class WorkersStep:
             for array, common in zip(given, self.arrays, strict=True):
                 common[:rows] = array
             given = [common[:rows] for common in self.arrays]
-        self._copy(shard, back=False)
+        shard.copy(self.network, self.optimizer, back=False)
         # A callback may have changed one; the state is in common memory.
         settings = {name: value for name, value in vars(self.optimizer).items() if name != "state"}
         for worker in self.workers:
@@ -75,7 +74,7 @@ class WorkersStep:
         X, y, *weights = given
         loss_sum = shard((X, y, weights[0] if weights else None), lrs, rng)
         shard.team.barrier()  # the others have taken their last step too
-        self._copy(shard, back=True)
+        shard.copy(self.network, self.optimizer, back=True)
         return loss_sum
 
     def _start(self, chunk: Chunk) -> Shard:
@@ -108,14 +107,3 @@ class WorkersStep:
     def _check(self) -> None:
         for worker in self.workers:
             worker.check()
-
-    def _copy(self, shard: Shard, *, back: bool) -> None:
-        """Copy weights and state, of all workers, from the network's arrays or back to them."""
-        kinds = [self.network.parameters(), *self.optimizer.state.values()]
-        for flats, parts in zip(shard.flats, shard.parts, strict=True):
-            for arrays, flat in zip(kinds, flats, strict=True):
-                layers = [Dense(W, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True)]
-                for part, own, layer in zip(parts, cut(flat, parts), layers, strict=True):
-                    for here, there in part.pairs(own, layer):
-                        source, target = (here, there) if back else (there, here)
-                        target[...] = source

@@ -28,7 +28,8 @@ class Team:
     def __init__(self, rank: int, size: int, allocate: Allocate, check: Callable[[], None]):
         self.rank, self.size, self.allocate, self.check = rank, size, allocate, check
         # How often each has arrived, in a cache line of its own, as what Python reads fastest.
-        arrived = [memoryview(line) for line in allocate((size, 8), np.int64)]
+        lines: Array = allocate((size, 8), np.int64) if size > 1 else np.zeros((1, 8), np.int64)
+        arrived = [memoryview(line) for line in lines]
         self.own, self.others = arrived[rank], arrived[:rank] + arrived[rank + 1 :]
         self.count = 0
 
