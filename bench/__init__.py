@@ -14,5 +14,6 @@
 | `readme.py` | results as the tables in `docs/benchmarks.md` |
 | `pictures.py` | results as a picture, and the README's picture of a run |
 | `make_mnist.py` | made `mlp_xp/data/mnist.npz` |
-| `gpu.sh` | everything that needs a GPU: doctor, tests, the notebook's digits, timings |
+| `gpu.sh` | everything that needs a GPU, in ten minutes: experiments, tests, timings |
+| `gpu/` | its experiments and timings |
 """

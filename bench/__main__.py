@@ -2,7 +2,8 @@
 
 Each peer runs in a process of its own, all in turn, on the same cores and with as many threads.
 Nothing else should run at the same time. Without --quick the results go to bench/results/, as JSON
-and as a picture; a second call on the same day replaces only what it measures again.
+and as a picture; a second call on the same day replaces only what it measures again. On a GPU:
+bench/gpu/timings.py.
 """
 
 from __future__ import annotations
@@ -40,23 +41,18 @@ QUICK_SECONDS = 40  # then no more rounds, and 10 s later no more workloads: a m
 
 
 def parse_options() -> argparse.Namespace:
-    names = {
-        "cpu": [*(workload.name for workload in WORKLOADS), "curves"],
-        "cuda": [workload.name for workload in CUDA_WORKLOADS],
-    }
+    known = [*(workload.name for workload in WORKLOADS), "curves"]
     parser = argparse.ArgumentParser("python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", choices=list(names), default="cpu", help="what is measured")
     parser.add_argument("--quick", action="store_true", help="under a minute, nothing written")
-    parser.add_argument("--only", help=f"some of {','.join(names['cpu'] + names['cuda'])}")
+    parser.add_argument("--only", help=f"some of {','.join(known)}")
     parser.add_argument("--rounds", type=int, help="rounds of measurement (3; quick 2)")
-    parser.add_argument("--threads", help="numbers of threads (1 and all cores; quick, cuda: all)")
+    parser.add_argument("--threads", help="numbers of threads (1 and all cores; quick: all)")
     options = parser.parse_args()
-    known = names[options.device]
     options.only = options.only.split(",") if options.only else known
     if unknown := set(options.only) - set(known):
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     cores = machine.cores()
-    default = str(cores) if options.device == "cuda" or options.quick else f"1,{cores}"
+    default = str(cores) if options.quick else f"1,{cores}"
     threads = (options.threads or default).split(",")
     options.threads = sorted({min(int(count), cores) for count in threads})
     options.rounds = options.rounds or (2 if options.quick else 3)
@@ -117,14 +113,13 @@ def measure_scaling(
 def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Measure the selected workloads, printing each block as soon as it is measured."""
     busy = machine.Busy()
-    on_cpu = options.device == "cpu"
-    workloads = CUDA_WORKLOADS if not on_cpu else quick() if options.quick else WORKLOADS
+    workloads = quick() if options.quick else WORKLOADS
     found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "rounds": options.rounds,
         "machine": machine.describe(),
         "versions": machine.versions(),
-        "roofline": {n: measure_roofline(n, scratch) for n in options.threads if on_cpu},
+        "roofline": {n: measure_roofline(n, scratch) for n in options.threads},
         "results": [],
         "curves": {},
         "scaling": {},
@@ -143,7 +138,7 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
                 workload, threads, rounds, MNIST, scratch, progress, until
             )
             result = collect(workload, threads, outcomes, missing)
-            if workload.kind == "train" and on_cpu:
+            if workload.kind == "train":
                 result["bounds"] = bounds(workload.problem, found["roofline"][threads])
             found["results"].append(result)
             show(report.block(result))
@@ -200,21 +195,24 @@ def write(found: dict[str, Any], path: Path) -> None:
         print("no picture: matplotlib is not installed")
 
 
+def disagreements(found: Mapping[str, Any]) -> list[str]:
+    """The peers whose losses or accuracy differ from ours."""
+    return [
+        f"{result['title']}: {peer['label']}"
+        for result in found["results"]
+        for peer in result["peers"].values()
+        if not peer["agrees"]
+    ]
+
+
 def main() -> None:
     options = parse_options()
     with TemporaryDirectory() as scratch:
         found = run(options, Path(scratch))
     show([*report.targets(found), report.others(found["machine"])])
     if not options.quick:
-        place = "gpu" if options.device == "cuda" else machine.slug()
-        write(found, RESULTS / f"{found['date']}-{place}.json")
-    differing = [
-        f"{result['title']}: {peer['label']}"
-        for result in found["results"]
-        for peer in result["peers"].values()
-        if not peer["agrees"]
-    ]
-    if differing:
+        write(found, RESULTS / f"{found['date']}-{machine.slug()}.json")
+    if differing := disagreements(found):
         sys.exit(f"not the same result: {'; '.join(differing)}")
 
 

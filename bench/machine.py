@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
-PACKAGES = ("mlp_xp", "numpy", "jax", "jaxlib", "torch", "scikit-learn", "tinygrad")
+PACKAGES = (
+    "mlp_xp",
+    "numpy",
+    "jax",
+    "jaxlib",
+    "torch",
+    "scikit-learn",
+    "tinygrad",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
 STAT = Path("/proc/stat")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 SIDE = 1024  # of the square matrices whose product is timed

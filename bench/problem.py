@@ -64,6 +64,10 @@ class Problem:
     """cpu or cuda, the name that mlp_xp, PyTorch and JAX share."""
     threads: int | None = None
     """mlp_xp's setting; None, its default, leaves it to the cores and variables of the process."""
+    window: int | None = None
+    """mlp_xp's setting; None, its default, is the fastest."""
+    graph: bool | None = None
+    """mlp_xp's setting, for GPUs; None is its default."""
     budget: float = math.inf
     """Seconds after which a peer stops, once it has done its warm-up and one more epoch."""
 

@@ -125,6 +125,9 @@ def machine(report: Mapping[str, Any]) -> Iterator[str]:
         f"Measured on {hardware(host)}, {host['memory_gb']} GB, "
         f"governor {host['governor']}, load before {host['load']}"
     )
+    if "card" in report:
+        about = (f"{name} {value}" for name, value in report["card"].items())
+        yield f"GPU: {', '.join(about)}"
     yield ", ".join(f"{name} {value}" for name, value in report["versions"].items())
     for count, roof in report["roofline"].items():
         copies = ", ".join(f"{number(v)} GB/s at {mb} MB" for mb, v in roof["copy_gb_s"].items())

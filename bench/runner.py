@@ -72,6 +72,9 @@ def environment(device: str, threads: int, scratch: Path) -> dict[str, str]:
     variables |= {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor")}
     if device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ""
+    else:  # products in float32, as mlp_xp and PyTorch have them, not in TF32
+        name = "JAX_DEFAULT_MATMUL_PRECISION"
+        variables[name] = os.environ.get(name, "highest")
     if threads == 1:
         variables["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     return {**os.environ, **variables}

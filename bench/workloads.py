@@ -169,13 +169,46 @@ WORKLOADS = (
         once=True,
     ),
 )  # fmt: skip
-CUDA_WORKLOADS = tuple(
+
+
+def _on_gpu(
+    name: str, optimizer: str, batch_size: int, steps: int, *targets: Target, **changes: Any
+) -> tuple[Workload, Workload]:
+    """A step of training on a GPU, twice: beside our other ways, and beside the peers.
+
+    The targets without a peer are the first's, those with one the second's.
+    """
+    settings = {**OPTIMIZERS[optimizer], "batch_size": batch_size, "device": "cuda", **changes}
+    problem = Problem(rows=batch_size * steps, epochs=100, budget=0.7, **settings)
+    title = f"784-128-10, float32, {optimizer}, batch {batch_size}, on a GPU"
+    alone, beside = ([t for t in targets if bool(t.peers) is held] for held in (False, True))
+    ours = Workload(f"gpu-{name}", title, "train", problem, tuple(alone), OUR_OTHERS)
+    peers = Workload(f"peers-{name}", title, "train", problem, tuple(beside), GPU_PEERS)
+    return ours, peers
+
+
+OUR_OTHERS = ("ours_no_graph", "ours_cpu")
+GPU_PEERS = ("torch_eager", "torch_graph", "jax_bytes", "jax_epoch")
+ON_GPU = (
+    # The first has the targets: it comes first, in case that time runs out.
+    _on_gpu(
+        "sgd-128", "SGD", 128, 460, Target(Fraction(50), (), "µs a step"),
+        _target("1/5", "PyTorch, eager"), _target("1", "JAX"),
+    ),
+    _on_gpu("sgd-1", "SGD", 1, 2_000, lr=0.01),
+    _on_gpu("sgd-32", "SGD", 32, 1_800),
+    _on_gpu("adam-128", "Adam", 128, 460),
+    _on_gpu("sgd-512", "SGD", 512, 116),
+    _on_gpu("sgd-4096", "SGD", 4096, 14),
+)  # fmt: skip
+CUDA_WORKLOADS = (
+    *(ours for ours, _ in ON_GPU),
     Workload(
-        f"cuda-batch-{size}", f"784-128-10, float32, batch {size}, CUDA", "train",
-        Problem(batch_size=size, rows=size * steps, lr=0.01, device="cuda"),
-        peers=("torch_eager", "torch_graph", *JAX), tolerance=1e-3,
-    )
-    for size, steps in ((1, 2_000), (32, 1_800), (128, 460), (1024, 56))
+        "gpu-default", "whole process, the default training, on a GPU", "process",
+        replace(DEFAULT, device="cuda"), (Target(Fraction(3, 2), (), "s"),), peers=("ours_cpu",),
+        accuracy=97.08, once=True,
+    ),
+    *(peers for _, peers in ON_GPU),
 )  # fmt: skip
 
 
@@ -194,6 +227,14 @@ def quick() -> tuple[Workload, ...]:
         peers = tuple(name for name in workload.peers if name in QUICK_PEERS)
         selected.append(replace(workload, problem=problem, peers=peers))
     return tuple(selected)
+
+
+def small(workload: Workload) -> Workload:
+    """The same with four steps an epoch, and two epochs, to try a way rather than to time it."""
+    if not workload.inside:
+        return workload
+    rows = 4 * workload.problem.batch_size
+    return replace(workload, problem=replace(workload.problem, rows=rows, budget=0.0))
 
 
 def curves() -> dict[str, dict[int, Problem]]:

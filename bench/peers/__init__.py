@@ -26,6 +26,8 @@ class PeerInfo(NamedTuple):
 
 PEERS = {
     OURS: PeerInfo("mlp_xp", "mlp_xp", "ours.Ours"),
+    "ours_no_graph": PeerInfo("mlp_xp, no graph", "mlp_xp", "ours.WithoutGraph"),
+    "ours_cpu": PeerInfo("mlp_xp, CPU", "mlp_xp", "ours.OnCPU"),
     "jax_bytes": PeerInfo("JAX, bytes", "jax", "jax_scan.FromBytes"),
     "jax_floats": PeerInfo("JAX, floats", "jax", "jax_scan.FromFloats"),
     "jax_epoch": PeerInfo("JAX, epoch gathered", "jax", "jax_scan.GatheredEpoch"),

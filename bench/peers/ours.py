@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mlp_xp
@@ -14,6 +15,7 @@ SETTINGS = (
     *("hidden", "batch_size", "epochs", "optimizer", "lr", "momentum", "dropout"),
     *("schedule", "shuffle", "dtype"),
 )
+OWN_SETTINGS = ("threads", "window", "graph")
 
 
 class Clock(mlp_xp.Callback):
@@ -47,8 +49,8 @@ class Ours(Peer):
 
     def train(self) -> list[Epoch]:
         settings = {name: getattr(self.problem, name) for name in SETTINGS}
-        if self.problem.threads is not None:
-            settings["threads"] = self.problem.threads
+        own = {name: getattr(self.problem, name) for name in OWN_SETTINGS}
+        settings |= {name: value for name, value in own.items() if value is not None}
         clock = Clock(self.problem.budget)
         mlp_xp.train(
             self.data, mlp_xp.Config(**settings, seed=SEED), self.device, [clock], self.network
@@ -60,3 +62,17 @@ class Ours(Peer):
 
     def save(self, path: Path) -> None:
         mlp_xp.save_model(self.network, path)
+
+
+class WithoutGraph(Ours):
+    """On a GPU, with each operation launched by itself."""
+
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
+        super().__init__(replace(problem, graph=False), X, y)
+
+
+class OnCPU(Ours):
+    """On the CPU, whatever the problem's device."""
+
+    def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
+        super().__init__(replace(problem, device="cpu"), X, y)

@@ -162,7 +162,8 @@ class Compiled(Eager):
 class CUDAGraph(Eager):
     """The eager step, captured once and replayed: docs.pytorch.org, "CUDA Graphs".
 
-    The learning rate is captured too, so it must be constant.
+    The learning rate is captured too, so it must be constant. Adam has to be told that its steps
+    will be captured.
     """
 
     def __init__(self, problem: Problem, X: Rows, y: Labels) -> None:
@@ -180,10 +181,21 @@ class CUDAGraph(Eager):
         self.optimizer.zero_grad()
         with torch.cuda.graph(self.graph):
             self.step(self.rows)
-        # The warm-up has trained already: restore the weights that all peers start from.
+        # The warm-up has trained already: restore the weights that all peers start from, and Adam's
+        # averages and number of steps.
         with torch.no_grad():
             for parameter, value in zip(self.model.parameters(), initial, strict=True):
                 parameter.copy_(value)
+            for state in self.optimizer.state.values():
+                for value in state.values():
+                    if value is not None:  # SGD's momentum, where it has none
+                        value.zero_()
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = super().build_optimizer()
+        if self.problem.optimizer == "adam":
+            optimizer.param_groups[0]["capturable"] = True
+        return optimizer
 
     def epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
         self.total.zero_()

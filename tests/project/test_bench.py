@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ import pytest
 
 from bench import machine, readme, report, runner
 from bench.__main__ import update
+from bench.gpu import __main__ as experiments
+from bench.gpu import timings
 from bench.peers import PEERS, Peer, find
 from bench.peers.notebook import Loop
 from bench.peers.ours import Ours
@@ -462,3 +465,168 @@ def test_a_later_call_replaces_what_it_measured():
     ]  # fmt: skip
     assert after["roofline"] == {"1": 2}
     assert after["machine"] == {"others": 1}  # the busier of the two
+
+
+def test_a_gpus_targets_are_held_against_those_who_take_part():
+    found = {
+        str(target): workload.name for workload in CUDA_WORKLOADS for target in workload.targets
+    }
+    assert found == {
+        "≤ 50 µs a step": "gpu-sgd-128",
+        "≤ 1.5 s": "gpu-default",
+        "≤ 1/5 of PyTorch, eager": "peers-sgd-128",
+        "≤ 1 of JAX": "peers-sgd-128",
+    }
+    for workload in CUDA_WORKLOADS:
+        assert workload.problem.device == "cuda"
+        assert len({*workload.everyone}) == len(workload.everyone)
+        for target in workload.targets:
+            assert not target.peers or {*target.peers} & {*workload.peers}
+
+
+@pytest.mark.filterwarnings("ignore:the training loss")
+def test_a_peer_of_our_own_differs_in_one_setting(monkeypatch):
+    problem = Problem(hidden=(16,), rows=64, epochs=2, device="cuda")
+    on_cpu, _ = train(find("ours_cpu"), problem)
+    assert on_cpu == train(Ours, replace(problem, device="cpu"))[0]
+    monkeypatch.setattr(runner.os, "environ", {})
+    assert runner.environment("cuda", 2, MNIST)["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
+    assert "JAX_DEFAULT_MATMUL_PRECISION" not in runner.environment("cpu", 2, MNIST)
+
+
+def test_a_workload_that_fails_costs_no_other_its_results(monkeypatch, tmp_path, capsys):
+    def run_rounds(workload, *_):
+        if workload.name == "gpu-sgd-1":
+            raise SystemExit("gpu-sgd-1: failed")
+        check = 2.0 if workload.name == "gpu-sgd-32" else 1.0
+        return {"ours": outcomes(1e-6), "ours_cpu": outcomes(3e-6, check=(check,))}, {}
+
+    host = {"processor": "", "blas": {"internal_api": "", "version": "", "architecture": ""}}
+    host |= {"variables": {}, "cores": 1, "memory_gb": 1, "governor": "", "load": 0}
+    about = {"date": "2000-01-01", "machine": host, "card": {"name": "A (card)"}, "versions": {}}
+    about |= {"roofline": {}, "results": [], "curves": {}, "scaling": {}}
+    monkeypatch.setattr(timings, "about_the_machine", lambda _: about)
+    monkeypatch.setattr(timings, "run_rounds", run_rounds)
+    names = "gpu-sgd-128,gpu-sgd-1,gpu-sgd-32"
+    monkeypatch.setattr(sys, "argv", ["", "--out", str(tmp_path), "--only", names])
+    with pytest.raises(SystemExit) as status:
+        timings.main()
+    differs = "not the same result: 784-128-10, float32, SGD, batch 32, on a GPU: mlp_xp, CPU"
+    assert status.value.code == f"gpu-sgd-1: failed\n{differs}"
+    found = json.loads((tmp_path / "2000-01-01-a-card.json").read_text())
+    assert [result["workload"] for result in found["results"]] == ["gpu-sgd-128", "gpu-sgd-32"]
+    assert [len(result["peers"]["ours_cpu"]["values"]) for result in found["results"]] == [3, 3]
+    assert "≤ 50 µs a step" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--seconds", "0"])
+    timings.main()
+    assert "gpu-sgd-128, round 1: skipped, out of time" in capsys.readouterr().out
+
+
+def test_an_experiment_that_fails_or_hangs_is_a_line(monkeypatch, tmp_path, capsys):
+    hidden = tmp_path / "hidden" / "cupy.py"  # a real one mustn't be found here
+    hidden.parent.mkdir()
+    hidden.touch()
+    monkeypatch.setenv("PYTHONPATH", str(hidden.parent))
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"card": ("", 60), "nccl": ("", 0.01)})
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path)])
+    with pytest.raises(SystemExit) as status:
+        experiments.main()
+    assert status.value.code == 1
+    found = json.loads((tmp_path / "experiments.json").read_text())
+    assert [(each["experiment"], each["kind"]) for each in found] == [
+        ("card", "FAIL"), ("card", "FIG"), ("nccl", "FAIL"), ("nccl", "FIG")
+    ]  # fmt: skip
+    assert f"{hidden} isn't CuPy" in found[0]["text"]
+    assert found[2]["text"] == "took more than 0 s"
+    printed = capsys.readouterr().out
+    assert printed.count(f"FAIL  card       {found[0]['text']}") == 2  # and once more at the end
+    assert printed.endswith("\n2 FAIL, 0 PASS\n")
+
+
+TESTS_OF_A_GPU = """
+import pytest
+pytestmark = pytest.mark.cuda
+def test_first(): open("ran", "w")
+"""
+
+
+def test_tests_for_which_there_is_no_time_are_skipped(tmp_path):
+    (tmp_path / "test_gpu.py").write_text(TESTS_OF_A_GPU)
+    (tmp_path / "test_other.py").write_text("import no_such_module_anywhere")
+    for seconds, result in ((60, "1 passed, 1 skipped"), (0, "2 skipped")):
+        command = [sys.executable, "-m", "pytest", "-p", "bench.gpu.pytest_plugin", "-rs"]
+        done = subprocess.run(
+            [*command, "-p", "no:cacheprovider"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(runner.CHECKOUT),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "TEST_SECONDS": str(seconds),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        assert result in done.stdout
+        assert "no_such_module_anywhere is not installed" in done.stdout
+    assert "no time left" in done.stdout
+
+
+PYTHON = r"""#!/bin/sh
+echo "ran: $*"
+case "$*" in
+    *-m\ pytest*) [ -n "$TEST_SECONDS" ] && exec sleep 60 ;;
+    *"mlp_xp doctor"*) exit 3 ;;
+    *--preset*) echo "test accuracy 97.08%" ;;
+    *--names) printf 'gpu-a\ngpu-b\nthreads\npeers-a\n' ;;
+    *p.absent*) exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GPUs are tested on Linux")
+def test_every_section_runs_whatever_the_others_do(tmp_path):
+    checkout, out = tmp_path / "checkout", tmp_path / "out"
+    for folder in ("mlp_xp", "tests", "bench/gpu", "bench/peers"):
+        (checkout / folder).mkdir(parents=True)
+    for file in ("pyproject.toml", "bench/__main__.py"):
+        (checkout / file).touch()
+    script = (runner.CHECKOUT / "bench" / "gpu.sh").read_text()
+    (checkout / "bench" / "gpu.sh").write_text(script.replace("\ntests 80\n", "\ntests 1\n"))
+    python = tmp_path / "python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    before = sorted(checkout.rglob("*"))
+    command = ["bash", str(checkout / "bench" / "gpu.sh"), str(out), str(python)]
+    environment = {**os.environ, "PATH": "/usr/bin:/bin"}  # without compute-sanitizer
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    table = [re.split(" {2,}", line) for line in (out / "summary.txt").read_text().splitlines()]
+    assert [row[:2] for row in table[1:]] == [
+        ["experiments", "passed"],
+        ["tests", "FAILED: out of time"],
+        ["doctor", "FAILED: status 3"],
+        ["notebook", "passed"],
+        ["timings", "passed"],
+        ["cpu", "passed"],
+        ["peers", "skipped"],
+        ["sanitizer", "skipped"],
+    ]
+    assert table[-2][-1] == "neither PyTorch nor JAX is installed"
+    assert table[-1][-1] == "compute-sanitizer is not installed"
+    assert done.stdout.endswith((out / "summary.txt").read_text())
+    assert "--seconds 75 --only gpu-a,gpu-b" in (out / "timings.txt").read_text()
+    assert sorted(checkout.rglob("*")) == before
+
+
+def test_a_folder_with_files_of_ones_own_is_left_alone(tmp_path):
+    mine = tmp_path / "scratch" / "notebook" / "thesis.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    script = runner.CHECKOUT / "bench" / "gpu.sh"
+    command = ["bash", str(script), str(tmp_path), sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "isn't empty, and holds no results of this script" in done.stderr
+    assert mine.read_text() == "mine"
