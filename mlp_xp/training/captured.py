@@ -1,6 +1,6 @@
 """Stands in for the other steps on a GPU: the same calls, recorded once and then repeated.
 
-A GPU takes less time for a small step than the host takes to ask for it, call by call. So what a
+To ask for a small step call by call probably takes the host longer than it takes the GPU. So what a
 window of steps asks for is recorded as a CUDA graph, which the GPU repeats on a single call. The
 host has no part in it: a chunk's rows, the numbers that follow from its learning rates and its
 dropout masks lie in arrays that stay where they are, and so does the window's place in them, which

@@ -19,7 +19,7 @@ import numpy as np
 from compilation import build, compile_kernel, headers
 
 CUPY = "14.2.0"
-"""The only version that it is made for: it hangs on CuPy's internals."""
+"""The only version that it is made for: it depends on CuPy's internals."""
 MEMORY = 16 << 30
 """As in machine.h."""
 
