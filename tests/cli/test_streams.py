@@ -189,6 +189,7 @@ runpy.run_module("mlp_xp", run_name="__main__")
     assert done.stdout
 
 
+@pytest.mark.full
 def test_standard_error_on_a_full_disk_costs_no_result(place):
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")

@@ -95,12 +95,14 @@ def train(folder: Path, limit: int, group: Path | None) -> float:
     return 1e6 / epoch["samples_per_second"]
 
 
+@pytest.mark.full
 def test_a_file_larger_than_the_limit(tmp_path: Path) -> None:
     """400 MB with 300: small enough for every run of the tests."""
     write(tmp_path / "large", 50_000, 8000)
     train(tmp_path / "large", 300 * 10**6, None)
 
 
+@pytest.mark.full
 def test_the_limit_limits(tmp_path: Path) -> None:
     """The same rows don't fit as an .npz, which is read: above, they were mapped."""
     write(tmp_path / "large", 50_000, 8000)
