@@ -97,7 +97,7 @@ def train(folder: Path, limit: int, group: Path | None) -> float:
 
 @pytest.mark.full
 def test_a_file_larger_than_the_limit(tmp_path: Path) -> None:
-    """400 MB with 300: small enough for every run of the tests."""
+    """400 MB with 300."""
     write(tmp_path / "large", 50_000, 8000)
     train(tmp_path / "large", 300 * 10**6, None)
 
