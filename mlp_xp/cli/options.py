@@ -21,15 +21,8 @@ T = TypeVar("T")
 GROUPS = ("data", "network", "optimization", "regularization", "run", "device")
 """The groups of options in the help of `train`, in its order."""
 RESUMABLE = (
-    "data",
-    "validation",
-    "epochs",
-    "patience",
-    "checkpoint_every",
-    "log",
-    "threads",
-    "graph",
-)
+    "data", "validation", "epochs", "patience", "checkpoint_every", "log", "threads", "graph",
+)  # fmt: skip
 """The settings that --resume may change."""
 NAMES = (
     "data", "label", "drop", "weight", "test", "size", "init_from", "checkpoint_every", "log",

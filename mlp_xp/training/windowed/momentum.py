@@ -155,7 +155,4 @@ class WindowedMomentum(WindowedSGD):
 
     def update_above(self, buffers: Buffers, lr: Array) -> None:
         """The ordinary step of the layers above the first."""
-        above = self.above
-        for columns in zip(self.upper, buffers.dWTs, *above.state.values(), strict=True):
-            parameter, gradient, *slots = columns
-            above.update_one(parameter, gradient, lr, *slots)
+        self.above.step(self.upper, buffers.dWTs, lr)
