@@ -137,6 +137,16 @@ def sort_runs(runs: Sequence[RunSummary], column: str) -> list[RunSummary]:
     return [runs[i] for i in order]
 
 
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    )
+
+
 def _is_run(path: Path) -> bool:
     folder = RunFolder(path)
     # A pipe of that name would be waited for.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlp_xp.cli import add_help, device, tell
-from mlp_xp.cli.options import argument_type, check_present, parse_path
+from mlp_xp.cli.options import argument_type, parse_path
 from mlp_xp.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,8 +55,8 @@ def _load(arguments: argparse.Namespace, network: Model) -> tuple[str, Split]:
     trained on.
     """
     from mlp_xp.data import load_data
+    from mlp_xp.run_data import load_run_data
     from mlp_xp.runs import RunFolder
-    from mlp_xp.training.checkpoint import trained_on
 
     if arguments.data is not None:
         data = load_data(arguments.data, label=arguments.label, like=network)
@@ -66,14 +65,6 @@ def _load(arguments: argparse.Namespace, network: Model) -> tuple[str, Split]:
     folder = RunFolder(path if path.is_dir() else path.parent)
     if not folder.config.exists():
         raise InputError(f"{path}: belongs to no run, so give the data with --data")
-    settings = folder.read_settings()
-    check_present(settings.source.data, "--data")
-    source = replace(settings.source, label=arguments.label or settings.source.label)
-    data = source.load(network.objective_name, like=network, seed=settings.config.seed)
-    if folder.checkpoint.exists() and trained_on(folder.checkpoint) != data.fingerprint():
-        tell(
-            f"warning: {settings.source.data} has changed since the run was trained on it, so "
-            "these rows may be among those that it learned from"
-        )
+    data = load_run_data(folder, network, label=arguments.label)
     which, split = data.evaluation_split
     return f"{data.name} {which}", split

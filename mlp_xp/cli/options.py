@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +164,7 @@ def resumed_settings(arguments: argparse.Namespace, settings: RunSettings) -> Ru
     That is where its data is, when it ends, how often it is saved and how it is logged. Raises
     InputError for any other setting.
     """
+    from mlp_xp.run_data import check_present
     from mlp_xp.run_settings import RunSettings
 
     given = given_settings(arguments)
@@ -192,12 +192,6 @@ def _check_own(settings: RunSettings) -> None:
     check_interval(settings.checkpoint_every)
     for name in settings.log:
         LOGS[name].check()
-
-
-def check_present(source: str | None, option: str) -> None:
-    """Raise InputError if the data of a run has gone; `option` says where it is now."""
-    if source not in (None, "mnist") and not os.path.exists(source):
-        raise InputError(f"{source}: no such file or folder; if it has moved, give {option}")
 
 
 def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -72,14 +72,14 @@ def _table(runs: Sequence[RunSummary], room: int | None) -> tuple[list[str], lis
 
     room: columns of the screen; None for as many as are needed.
     """
-    from mlp_xp.run_list import differing
+    from mlp_xp.run_list import differing, duration
 
     settings = differing(runs)
     columns = {name: _cells(runs, name) for name in ("name", "data", *settings)}
     columns["epochs"] = [f"{run.epochs_done}/{run.epochs}" for run in runs]
     splits = dict.fromkeys(run.result["split"] for run in runs if run.result)
     columns |= {name: _cells(runs, name) for name in ("validation", *splits)}
-    columns["time"] = [_duration(run.seconds) for run in runs]
+    columns["time"] = [duration(run.seconds) for run in runs]
     columns |= {name: _cells(runs, name) for name in ("device", "state")}
     columns = {k: [k, *v] for k, v in columns.items() if any(v) or k in settings}
     expendable = [name for name in (*EXPENDABLE, *settings) if name in columns]
@@ -127,12 +127,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(_shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-    )

@@ -111,11 +111,12 @@ class Encoder:
         """A line for each column that held what training hadn't."""
         lines = []
         for name, levels in self.unseen.items():
+            rows = sum(levels.values())
             few = ", ".join(repr(level[:40]) for level in list(levels)[:3])
             more = f" and {len(levels) - 3} more" if len(levels) > 3 else ""
             lines.append(
                 f"column {name!r} holds {few}{more}, which training didn't have, in "
-                f"{sum(levels.values()):,} rows; they count as none of its categories"
+                f"{rows:,} row{'s' * (rows > 1)}; they count as none of its categories"
             )
         had_gaps = {column.name for column in self.columns if column.has_gaps}
         for name, count in self.gaps.items():

@@ -17,10 +17,9 @@ from processes import run_python
 
 from mlp_xp import InputError
 from mlp_xp.cli import main
-from mlp_xp.cli import runs as command
 from mlp_xp.cli.columns import width
 from mlp_xp.files import exclusive, is_locked
-from mlp_xp.run_list import RunSummary, read_run, sort_runs
+from mlp_xp.run_list import RunSummary, duration, read_run, sort_runs
 from mlp_xp.run_settings import RunSettings
 
 START = {
@@ -298,7 +297,7 @@ def test_sorting_loses_no_run_and_puts_the_best_first(figures):
 
 def test_durations():
     seconds = (0, 59.94, 59.96, 61, 3599.4, 3599.6, 86400)
-    assert [command._duration(s) for s in seconds] == [
+    assert [duration(s) for s in seconds] == [
         "0.0 s", "59.9 s", "1 min 00 s", "1 min 01 s", "59 min 59 s", "1 h 00 min", "24 h 00 min"
     ]  # fmt: skip
 
