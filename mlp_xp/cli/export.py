@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from importlib import import_module
 from pathlib import Path
 
 from mlp_xp import export
 from mlp_xp.cli import add_help, note
 from mlp_xp.cli.options import argument_type, parse_path
+from mlp_xp.cli.outputs import check_target
 from mlp_xp.errors import InputError, printable
-from mlp_xp.files import check_file_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,17 +43,9 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(path, get_device("cpu"))
     saved = path / MODEL if path.is_dir() else path
     out: Path = arguments.out or saved.with_name(saved.stem + exporter.SUFFIX)
-    # A link stays, and leads to the new file.
-    target = Path(os.path.realpath(out)) if out.is_symlink() else out
-    if target.is_symlink():
-        raise InputError(f"{out}: is a link that leads to no file; name another")
-    check_file_name(target)
-    if target.exists() and target.samefile(saved):
+    if out.exists() and out.samefile(saved):
         raise InputError(f"{out}: is the model itself; name another file with --out")
-    if target.exists() and not target.name.lower().endswith(exporter.SUFFIX):
-        raise InputError(
-            f"{target}: exists already, and only {exporter.SUFFIX} files are replaced; name another"
-        )
+    target = check_target(out, (exporter.SUFFIX,))
     lines = exporter.export(model, target)
     note(f"saved {out}")
     for line in lines:
