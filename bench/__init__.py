@@ -12,7 +12,7 @@
 | `results.py` | from measurements to ratios and verdicts |
 | `report.py` | results as text for the terminal |
 | `readme.py` | results as the tables in `docs/benchmarks.md` |
-| `pictures.py` | results as a picture, and the README's picture of a run |
+| `pictures.py` | results as a picture |
 | `make_mnist.py` | made `mlp_xp/data/mnist.npz` |
 | `gpu.sh` | everything that needs a GPU, in ten minutes: experiments, tests, timings |
 | `gpu/` | its experiments and timings |

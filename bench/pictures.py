@@ -1,12 +1,8 @@
-"""Draw a picture of a run, or of a results file. Needs the extra `plot`.
+"""Draw the picture of a results file. Needs the extra `plot`.
 
-    python -m bench.pictures RUN [--out FILE]             FILE: RUN/learning.png
     python -m bench.pictures RESULTS.json [--out FILE]    FILE: RESULTS.png
 
-The picture of a run is the README's, bench/pictures/learning.png: left, the mean training loss of
-each epoch and the final test accuracy; right, the weights into the 24 hidden units with the
-largest weights to the outputs, each drawn as an image: red pixels excite the unit, blue ones
-inhibit it. The picture of results shows every peer's time as a multiple of ours, and the curves.
+It shows every peer's time as a multiple of ours, and the curves.
 """
 
 from __future__ import annotations
@@ -28,40 +24,8 @@ except ModuleNotFoundError:
 
 from bench.peers import OURS, PEERS
 from bench.report import ideal, threads
-from mlp_xp import get_device, load_model
-from mlp_xp.runs import RunFolder
 
 matplotlib.use("Agg")
-ROWS, COLUMNS = 4, 6
-
-
-def draw_run(run: Path, path: Path) -> None:
-    """Draw a run's learning curve, and what its first layer learned."""
-    records = [json.loads(line) for line in RunFolder(run).metrics.read_text().splitlines()]
-    epochs = [record for record in records if record["record"] == "epoch"]
-    test = next(record for record in records if record["record"] == "test")
-    network = load_model(run, get_device("cpu"))
-    figure = plt.figure(figsize=(10, 3.8), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
-
-    axes = left.subplots()
-    numbers, losses = zip(*((record["epoch"], record["loss"]) for record in epochs), strict=True)
-    axes.semilogy(numbers, losses, "o-", color="C3")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("mean training loss, nats")
-    axes.set_title(f"test accuracy {test['accuracy']:.2%}")
-    axes.grid(visible=True, which="both", alpha=0.3)
-
-    first, second = network.layers[0].W, network.layers[1].W
-    strongest = np.argsort(np.abs(second).sum(axis=1))[::-1][: ROWS * COLUMNS]
-    right.suptitle("weights into 24 hidden units")
-    for axes, unit in zip(right.subplots(ROWS, COLUMNS).flat, strongest, strict=True):
-        side = int(len(first) ** 0.5)
-        weights = first[:, unit].reshape(side, side)
-        limit = np.abs(weights).max()
-        axes.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes.set_axis_off()
-    figure.savefig(path, dpi=120)
 
 
 def draw_results(report: Mapping[str, Any], path: Path) -> None:
@@ -127,13 +91,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         "python -m bench.pictures", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("source", type=Path, help="a run's folder, or a results file")
+    parser.add_argument("results", type=Path, help="a results file")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the picture to write")
-    source, out = vars(parser.parse_args()).values()
-    if source.is_dir():
-        out = out or source / "learning.png"
-        draw_run(source, out)
-    else:
-        out = out or source.with_suffix(".png")
-        draw_results(json.loads(source.read_text(encoding="utf-8")), out)
+    results, out = vars(parser.parse_args()).values()
+    out = out or results.with_suffix(".png")
+    draw_results(json.loads(results.read_text(encoding="utf-8")), out)
     print(out)

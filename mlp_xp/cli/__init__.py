@@ -27,6 +27,8 @@ COMMANDS = {
     "evaluate": "Print how well a saved model does, and where it fails.",
     "predict": "Print what a model predicts for each row of a file.",
     "runs": "List the runs in a folder, with their settings and scores.",
+    "report": "Write a page that shows a run, or compares several.",
+    "plot": "Draw a picture of a run, for a paper or a slide.",
     "export": "Write a saved model as a file that other programs run.",
     "import": "Make a model of a PyTorch network.",
     "doctor": "Check which devices work here, and whether their results agree.",

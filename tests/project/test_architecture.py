@@ -20,7 +20,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: each may import those before it, never one after it.
 TOP_LEVEL = [
     "types", "lazy", "errors", "files", "versions", "schema", "devices", "nn", "data", "training",
-    "run_settings", "runs", "run_list", "sklearn", "diagnostics", "export", "cli",
+    "run_settings", "runs", "run_data", "run_list", "sklearn", "diagnostics", "export",
+    "report", "cli",
 ]  # fmt: skip
 # Within a subpackage, from the bottom up too.
 SUBMODULES = {
@@ -43,6 +44,11 @@ SUBMODULES = {
         "fitting", "lbfgs", "base", "classifier", "regressor",
     ],
     "diagnostics": ["kernels", "parity", "doctor"],
+    "report": [
+        "findings", "parts", "answers", "inputs", "inside", "reading", "figures", "plots",
+        "pictures", "sections", "answer_sections", "drawing", "inner_sections", "origin",
+        "comparison", "page",
+    ],
     "export": ["onnx_graph", "onnx_columns", "to_onnx", "to_torch", "from_torch"],
 }  # fmt: skip
 # Written against xp: these may not name an array library.
@@ -51,8 +57,8 @@ MATHEMATICS = {
     "training/windowed/buffers.py", "training/windowed/product.py", "training/windowed/sgd.py",
 }  # fmt: skip
 EXTRAS = {
-    "PIL", "argcomplete", "cupy", "cupyx", "matplotlib", "onnx", "pyarrow", "scipy", "sklearn",
-    "tensorboardX", "torch",
+    "PIL", "argcomplete", "cupy", "cupyx", "jinja2", "matplotlib", "onnx", "pyarrow", "scipy",
+    "sklearn", "tensorboardX", "torch",
 }  # fmt: skip
 CORE_LINES = 1000
 

@@ -31,13 +31,13 @@ FIT = (
     "print(cross_val_score(MLPClassifier(max_iter=5), X, y, cv=3))"
 )
 # For each extra, lines of sh that need it, and nothing else. The folder has a table, pictures,
-# arrays, and bench/.
+# arrays, and a run.
 NEEDS = {
     "table": "mlp-xp train --data t.csv --epochs 1 --out t --device cpu && "
     "mlp-xp predict t t.csv --out t.parquet",
     "pictures": "mlp-xp train --data pictures --epochs 1 --out p --device cpu && "
     "mlp-xp predict p pictures/a/0.png",
-    "plot": "python -m bench.pictures run",
+    "plot": "mlp-xp report run && mlp-xp plot run --what weights --out w.pdf",
     "completion": "mlp-xp --completion bash >script && . ./script && "
     "COMP_LINE='mlp-xp tr' COMP_POINT=9 _ARGCOMPLETE=1 mlp-xp 8>answer && grep train answer",
     "sklearn": f"python -c '{FIT}'",
@@ -107,7 +107,7 @@ def environments(built, tmp_path_factory) -> Environments:
 
 @pytest.fixture(scope="session")
 def prepared(environments, tmp_path_factory) -> Path:
-    """Outside of the clone: a table, pictures, arrays, bench/, and a run of MNIST."""
+    """Outside of the clone: a table, pictures, arrays, and a run of MNIST."""
     folder = tmp_path_factory.mktemp("folder")
     rng = np.random.default_rng(0)
     lines = [f"{a},{b},{'xy'[int(a > b)]}" for a, b in rng.integers(0, 9, (60, 2))]
@@ -119,7 +119,6 @@ def prepared(environments, tmp_path_factory) -> Path:
                 folder / "pictures" / name / f"{i}.png"
             )
     np.savez(folder / "a.npz", X=rng.normal(size=(60, 4)), y=np.arange(60) % 3)
-    shutil.copytree(ROOT / "bench", folder / "bench")
     done = run("mlp-xp train --epochs 1 --device cpu --out run", environments(""), folder)
     assert done.returncode == 0, done.stderr
     return folder
