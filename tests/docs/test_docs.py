@@ -20,6 +20,9 @@ from mlp_xp.training import SETTINGS
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+EXAMPLES = [
+    page for page in sorted((ROOT / "examples").iterdir()) if page.suffix in (".md", ".ipynb")
+]
 # benchmarks.md names the files and functions of bench/, and of the peers that it measures.
 OWN_PAGES = [page for page in PAGES if page.name != "benchmarks.md"]
 
@@ -122,7 +125,7 @@ def test_gpu_page_has_the_messages_that_are_printed():
         assert message in source
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=name_of)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES, *EXAMPLES], ids=name_of)
 def test_every_relative_link_leads_to_a_file(page):
     text = page.read_text(encoding="utf-8")
     text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
