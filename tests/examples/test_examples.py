@@ -42,7 +42,7 @@ def outputs(cell: dict[str, Any]) -> list[str]:
 
 def words(shown: str) -> str:
     """What is compared of a cell tagged `varies`: no number, and not which device there is."""
-    shown = re.sub(r"^device .*\n", "", shown, flags=re.MULTILINE)
+    shown = re.sub(r"^(stdout: )?device .*\n", r"\1", shown, flags=re.MULTILINE)
     return " ".join(NUMBER.sub("#", shown).split())
 
 
