@@ -25,8 +25,8 @@ def load_run_data(
     """The data set that a run was trained on, split as it was.
 
     label: the column with the labels, if it isn't called as in training. moved_to: where the data
-    is, if it isn't where it was. Warns if the data has
-    changed since. Raises InputError if it can't be read, or doesn't fit the model.
+    is, if it isn't where it was. Warns if the data has changed since. Raises InputError if it can't
+    be read, or doesn't fit the model.
     """
     settings = folder.read_settings()
     own = settings.source

@@ -15,9 +15,7 @@ from mlp_xp.run_list import differing, duration, sort_runs
 
 def comparison_sections(runs: Sequence[ReportRun]) -> list[Section]:
     """The runs as a table, their curves in one picture, and the classes side by side."""
-    sections = [
-        Section("runs", "The runs", tables=[_results(runs), _settings(runs)])
-    ]  # fmt: skip
+    sections = [Section("runs", "The runs", tables=[_results(runs), _settings(runs)])]
     curves = [run.curves for run in runs if run.curves.epochs]
     if curves:
         svg = figures.to_svg(figures.draw_curves(curves), "curves", "Learning curves")

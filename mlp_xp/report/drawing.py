@@ -1,8 +1,7 @@
 """A part of a page in which a picture is drawn by hand, and a network is seen at work on it.
 
 The page computes everything itself, on the model's own weights; draw/network.js is the mathematics.
-Texts such as the names of classes go there as JSON and become text nodes,
-never HTML.
+Texts such as the names of classes go there as JSON and become text nodes, never HTML.
 """
 
 from __future__ import annotations

@@ -19,8 +19,9 @@ Floats = NDArray[np.float64]
 class Curves:
     """A run's epochs. validation, accuracy, rates: None in an epoch that has none.
 
-    name: of the run. loss, validation: the mean losses, NaN where one isn't finite; unit: `nats` or
-    `squared error`. kept: the epoch whose weights are the result, where that isn't the last.
+    name: of the run. loss, validation: the mean losses, NaN where one isn't finite. unit: `nats`,
+    `squared error`, or another objective's own. kept: the epoch whose weights are the result, where
+    that isn't the last.
     """
 
     name: str

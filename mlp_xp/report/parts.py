@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Cells = Sequence[str]
 
@@ -69,7 +69,7 @@ class Section:
     folded: Sequence[Table] = ()
     after: Sequence[str] = ()
     fragment: str = ""
-    template: str = field(default="section.html")
+    template: str = "section.html"
 
 
 def share(value: float, digits: int = 2) -> str:

@@ -39,6 +39,8 @@ MOST_ROWS = 20_000
 """Rows whose single answers are looked at; more are drawn from, by SEED."""
 SEED = 0
 
+UNITS = {"multiclass": "nats", "multilabel": "nats", "regression": "squared error"}
+"""What the loss of each of the package's objectives is measured in."""
 OBJECTS = ("versions", "device", "data", "baseline")
 NUMBERS = (
     "epoch", "loss", "validation_loss", "validation_accuracy", "learning_rate", "rows", "rmse",
@@ -199,7 +201,7 @@ class ReportRun:
 
     @cached_property
     def curves(self) -> Curves:
-        """The epochs; those without a finite loss have None in its place, as the metrics do."""
+        """The epochs, with the epoch that early stopping kept."""
         epochs = [record for record in self.records if record["record"] == "epoch"]
         validation = [record.get("validation_loss") for record in epochs]
         kept = None
@@ -208,7 +210,6 @@ class ReportRun:
         ):
             losses = [math.inf if loss is None else loss for loss in validation]
             kept = int(epochs[int(np.argmin(losses))]["epoch"])
-        objective = self.summary.settings.get("objective")
         return Curves(
             self.name,
             [int(record["epoch"]) for record in epochs],
@@ -216,7 +217,7 @@ class ReportRun:
             validation,
             [record.get("validation_accuracy") for record in epochs],
             [record.get("learning_rate") for record in epochs],
-            "nats" if objective in ("multiclass", "multilabel", None) else "squared error",
+            UNITS.get(str(self.summary.settings["objective"]), "in its own units"),
             kept,
         )
 

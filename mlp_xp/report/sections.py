@@ -20,6 +20,7 @@ MOST_PAIRS = 12
 MOST_EPOCHS = 100
 """Epochs that are listed."""
 MOST_DECIMAL = 1e6
+"""A loss from there on is written with an exponent."""
 IN_ORDER = 20
 """More classes are listed by F1, the worst first."""
 

@@ -354,3 +354,11 @@ def test_runs_are_told_apart(messy, tmp_path):
     third = Path(shutil.copytree(messy[0], tmp_path / "third"))
     names = [run.name for run in reading.read_runs([messy[0], other, third])]
     assert names == [str(messy[0]), str(other), "third"]
+
+
+def test_a_loss_of_ones_own_has_units_of_its_own(messy, tmp_path):
+    folder = Path(shutil.copytree(messy[0], tmp_path / "run"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "objective": "poisson"}))
+    (folder / "model.safetensors").unlink()
+    assert ReportRun(folder).curves.unit == "in its own units"
