@@ -41,6 +41,9 @@ class DataLoader:
     streamed: they stay on the host, and a thread reads the next chunk while the device works on
     the current one. Both give the same bytes. device_memory None: unlimited on the CPU, half of
     the free memory on a GPU.
+
+    own: the places in an epoch's order whose rows are wanted, ascending, (M,) int64; None for all.
+    Chunks begin and end at the same places, so that they have fewer rows then, or none.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class DataLoader:
         shuffle: bool = True,
         seed: int = 0,
         device_memory: int | None = None,
+        own: Rows | None = None,
     ):
         self.split, self.chunk_rows = split, chunk_rows
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffle, self.seed, self.own = shuffle, seed, own
         arrays = [split.X, split.y] + ([] if split.weights is None else [split.weights])
         self._source = array_rows(device, arrays, min(chunk_rows, len(split)), device_memory)
         self.resident = isinstance(self._source, _ResidentArrays)
@@ -68,6 +72,10 @@ class DataLoader:
         n_rows = len(self.split)
         order = epoch_order(self.seed, number, n_rows) if self.shuffle else None
         bounds = chunk_bounds(n_rows, self.chunk_rows, first_row)
+        if self.own is not None:
+            order = self.own if order is None else order[self.own]
+            ends = np.searchsorted(self.own, bounds).tolist()
+            bounds = [(start, stop) for start, stop in ends]
         return self._source.chunks(self.split.rows_in_order(order), bounds)
 
 

@@ -30,6 +30,7 @@ def train(
     network: Network | None = None,
     *,
     config: Config | None = None,
+    communicator: Any = None,
     **settings: Any,
 ) -> TrainingResult:
     """Train a new model, or go on with the network given, and return it; see Trainer.
@@ -41,6 +42,7 @@ def train(
     config: all settings, in place of these. With a Dataset it may be the second argument.
     network: a Model goes on with rows of its own columns, and its classes or new ones, see
     start_from(); any other Network has to fit the data. device: the network's, or get_device().
+    communicator: mpi4py's, such as MPI.COMM_WORLD, whose ranks all call this; see Trainer.
 
     Raises InputError if data and settings don't fit together, or if the loss stops being finite;
     warns of history_doubts().
@@ -73,4 +75,6 @@ def train(
     if config is None:
         decided = {} if network is None else decided_by(network)
         config = config_for(data, **{**decided, **settings})
-    return Trainer(data, config, device, network).fit([*callbacks, WarnOfDoubts()])
+    return Trainer(data, config, device, network, communicator=communicator).fit(
+        [*callbacks, WarnOfDoubts()]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 
 import numpy as np
@@ -15,6 +16,7 @@ from mlp_xp.errors import DivergenceError, InputError
 from mlp_xp.nn.network import Network
 from mlp_xp.training.metrics import Evaluation
 from mlp_xp.training.tally import ClassTally, LabelTally, NumberTally, Tally
+from mlp_xp.training.team import Team
 from mlp_xp.types import Array, HostArray
 
 BATCH_ROWS = 512  # few enough that activations stay in the cache
@@ -150,10 +152,13 @@ def _residuals(network: Network, outputs: HostArray, y: HostArray) -> NDArray[np
     return np.asarray((y - mean) - predictions * std)
 
 
-def validate(network: Network, split: Split, epoch: int) -> Evaluation:
-    """evaluate() on the rows that validate an epoch, which a DivergenceError names."""
+def validate(network: Network, split: Split, epoch: int, team: Team) -> Evaluation:
+    """evaluate() on the rows that validate an epoch, which a DivergenceError names.
+
+    The first worker does it for all, so that no rounding lets one of them stop earlier.
+    """
     try:
-        return evaluate(network, split)
+        return team.from_first(partial(evaluate, network, split))
     except DivergenceError as error:
         raise DivergenceError(f"validation after epoch {epoch}: {error}") from error
 

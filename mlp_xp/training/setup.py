@@ -9,14 +9,16 @@ import numpy as np
 
 from mlp_xp.data import DataLoader, Dataset, Split
 from mlp_xp.data.sampling import mean_and_std, sample_weights, shares, value_range
-from mlp_xp.devices import Device
+from mlp_xp.devices import CPU, Device
 from mlp_xp.devices.blas import default_threads
 from mlp_xp.errors import InputError
 from mlp_xp.nn import OBJECTIVES, Network, Optimizer, Schedule
 from mlp_xp.training.captured import CapturedStep
 from mlp_xp.training.config import SETTINGS, Config
 from mlp_xp.training.model import Model
+from mlp_xp.training.ranks import digest, own_rows
 from mlp_xp.training.step import PlainStep, TrainStep
+from mlp_xp.training.team import Team
 from mlp_xp.training.windowed import windowed_step
 from mlp_xp.training.workers import SingleWorker, own_kinds, workers_step
 from mlp_xp.types import HostArray
@@ -187,16 +189,39 @@ def weighted(train: Split, data: Dataset, config: Config, dtype: str) -> Split:
     return replace(train, weights=weights)
 
 
+def _check_team(team: Team, network: Network, config: Config, train: Split) -> None:
+    """Raise InputError unless all workers have the same settings, start, kind of device and rows.
+
+    Of the rows all targets are compared, but of the inputs only the first and the last row: they
+    may be many.
+    """
+    if team.size == 1:
+        return
+    host, rows = CPU(), [train.take(i, i + 1)[0] for i in (0, len(train) - 1)]
+    weights = [array for array in (train.weights, train.rows) if array is not None]
+    team.check_same(
+        settings=repr(config.to_dict()),
+        device=str(network.device.on_host),
+        data=digest(host, [*rows, train.y, *weights]),
+        weights=digest(network.device, network.parameters()),
+    )
+
+
 def new_train_step(
-    network: Network, optimizer: Optimizer, config: Config, train: Split
+    network: Network, optimizer: Optimizer, config: Config, train: Split, team: Team
 ) -> TrainStep:
     """The fastest step for these settings: on several cores, windowed, on one core, PlainStep; on a
-    GPU windowed or a single worker's, captured. A window of 1 asks for PlainStep.
+    GPU windowed or a single worker's, captured. A window of 1 asks for PlainStep, and so do ranks.
 
-    Raises InputError as windowed_step() does.
+    Raises InputError as windowed_step() does, for windows on ranks, and for ranks that differ.
     """
     objective = config.build(OBJECTIVES[network.objective_name])
     weighted = train.weights is not None
+    if team.size > 1:
+        _check_team(team, network, config, train)
+        if config.window not in (None, 1):
+            raise InputError(f"window {config.window} needs a single rank; leave the window out")
+        return PlainStep(network, objective, optimizer, config, team)
     windowed = windowed_step(network, objective, optimizer, config, weighted=weighted)
     plain = PlainStep(network, objective, optimizer, config)
     if config.window == 1 or not own_kinds(network, objective, optimizer):
@@ -217,12 +242,13 @@ def new_train_step(
 
 
 def new_loader(
-    network: Network, train: Split, config: Config, device_memory: int | None
+    network: Network, train: Split, config: Config, device_memory: int | None, team: Team
 ) -> DataLoader:
-    """The loader of these rows, in chunks of whole batches."""
+    """The loader of these rows, in chunks of whole batches; of a worker's share of each batch."""
     return DataLoader(
         network.device, train, chunk_rows=chunk_rows(config, network, train),
         shuffle=config.shuffle, seed=config.seed, device_memory=device_memory,
+        own=own_rows(team, len(train), config.batch_size),
     )  # fmt: skip
 
 

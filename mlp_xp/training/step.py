@@ -14,6 +14,7 @@ from mlp_xp.nn.losses import Objective
 from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer, clip_gradients
 from mlp_xp.training.config import Config
+from mlp_xp.training.team import Team
 from mlp_xp.types import Array, Chunk
 
 
@@ -31,14 +32,16 @@ class TrainStep(Protocol):
 
 
 class PlainStep:
-    """Mini-batch by mini-batch, by Network.forward() and Network.backward(): a TrainStep."""
+    """Mini-batch by mini-batch, by Network.forward() and Network.backward(): a TrainStep. Each of a
+    team's workers has some rows of a batch, and they add up their gradients: see ranks.py."""
 
     def __init__(
-        self, network: Network, objective: Objective, optimizer: Optimizer, config: Config
-    ):
+        self, network: Network, objective: Objective, optimizer: Optimizer, config: Config,
+        team: Team | None = None,
+    ):  # fmt: skip
         self.network, self.objective, self.optimizer = network, objective, optimizer
         self.batch_size, self.dropout = config.batch_size, config.dropout
-        self.clip_norm, self.threads = config.clip_norm, config.threads
+        self.clip_norm, self.threads, self.team = config.clip_norm, config.threads, team or Team()
 
     def running(self) -> AbstractContextManager[None]:
         """One BLAS thread, unless products are large."""
@@ -46,19 +49,22 @@ class PlainStep:
 
     def __call__(self, chunk: Chunk, lrs: Sequence[float], rng: np.random.Generator) -> Array:
         """Take the steps; see TrainStep."""
-        X, y, weights = chunk
-        network, xp = self.network, self.network.xp
-        loss_sum = xp.zeros((), dtype="float64")
-        for i, lr in enumerate(lrs):
-            rows = slice(i * self.batch_size, (i + 1) * self.batch_size)
+        (X, y, weights), network, xp = chunk, self.network, self.network.xp
+        loss_sum, left, stop = xp.zeros((), dtype="float64"), self.team.count(len(X)), 0
+        for lr in lrs:
+            b = min(self.batch_size, left)
+            own, left = self.team.share(b), left - b
+            rows = slice(stop, stop := stop + own.stop - own.start)
             x = network.prepare(X[rows])
-            masks = network.dropout_masks(rng, len(x), self.dropout) if self.dropout else None
+            drawn = network.dropout_masks(rng, b, self.dropout) if self.dropout else []
+            masks = [mask[own] for mask in drawn] or None
             A, Z = network.forward(x, masks)
             w = None if weights is None else weights[rows]
-            loss, dlogits = self.objective.loss(xp, Z[-1], y[rows], w)
-            gradients = network.backward(A, Z, dlogits, masks)
+            loss, dlogits = self.objective.loss(xp, Z[-1], y[rows], w) if len(x) else (0, Z[-1])
+            dlogits *= len(x) / b  # the mean is the batch's
+            gradients = self.team.total(network.backward(A, Z, dlogits, masks))
             if self.clip_norm is not None:
                 clip_gradients(xp, gradients, self.clip_norm)
             self.optimizer.step(network.parameters(), gradients, lr)
             loss_sum += loss * len(x)
-        return loss_sum
+        return self.team.total([loss_sum])[0]

@@ -18,6 +18,7 @@ from mlp_xp.training.early_stopping import EarlyStopping, check_finite, check_we
 from mlp_xp.training.environment import StepGuard, training_environment
 from mlp_xp.training.evaluation import validate
 from mlp_xp.training.history import Epoch, TrainingResult
+from mlp_xp.training.ranks import team_of
 from mlp_xp.types import Chunk
 
 
@@ -25,7 +26,7 @@ class Trainer:
     """A training run: its settings, and all state that changes during it.
 
     history: the finished epochs. In the current one, `rows` rows are done, and their losses add up
-    to loss_sum; learning_rate is the last step's. device_memory: see DataLoader.
+    to loss_sum; learning_rate is the last step's. See DataLoader, and team_of() for communicator.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Trainer:
         device: Device | None = None,
         network: Network | None = None,
         device_memory: int | None = None,
+        communicator: object = None,
     ):
         setup.check_data(data)
         config = self.config = setup.settings_for(network, config)
@@ -50,8 +52,9 @@ class Trainer:
         self.optimizer.initialize(self.network.parameters())
         train = setup.scaled_targets(train, self.network)
         train = setup.weighted(train, data, config, str(self.network.dtype))
-        self.train_step = setup.new_train_step(self.network, self.optimizer, config, train)
-        self.loader = setup.new_loader(self.network, train, config, device_memory)
+        team = self.team = team_of(communicator, device)
+        self.train_step = setup.new_train_step(self.network, self.optimizer, config, train, team)
+        self.loader = setup.new_loader(self.network, train, config, device_memory, team)
         self.n_rows, self._stopped = len(train), False
         self.history: list[Epoch] = []
         self.rows, self.loss_sum, self.seconds, self.learning_rate = 0, 0.0, 0.0, 0.0
@@ -93,7 +96,7 @@ class Trainer:
             self.train_step.running(),
             self.early_stopping.best_at_the_end(self),
         ):
-            while not (self.finished or self._stopped):
+            while not (self.finished or self.team.count(self._stopped)):
                 self._fit_epoch([*callbacks, interrupts])
         return TrainingResult(self.network, self.history)  # type: ignore[arg-type]  # see there
 
@@ -107,7 +110,7 @@ class Trainer:
             for callback in callbacks:
                 callback.on_chunk(self)
             self.network.device.use()  # a callback may have used another
-            if self._stopped:
+            if self.team.count(self._stopped):  # on any rank
                 return
             started = time.perf_counter()
         with self.guard:
@@ -117,7 +120,7 @@ class Trainer:
         self.network.device.use()
 
     def _fit_chunk(self, chunk: Chunk) -> None:
-        n_rows = len(chunk[0])
+        n_rows = min(self.loader.chunk_rows, self.n_rows - self.rows)  # of all ranks
         lrs = self.learning_rates(n_rows)
         rng = stream(self.config.seed, "dropout", self.epoch, self.rows)
         self.loss_sum += float(self.train_step(chunk, lrs, rng))
@@ -140,7 +143,7 @@ class Trainer:
         speed, rate = self.n_rows / self.seconds, self.learning_rate
         epoch = Epoch(self.epoch, self.loss, self.seconds, speed, learning_rate=rate)
         if self.validation is not None:
-            result = validate(self.network, self.validation, self.epoch)
+            result = validate(self.network, self.validation, self.epoch, self.team)
             epoch = epoch._replace(validation_loss=result.loss, validation_accuracy=result.accuracy)
             self.early_stopping.observe(self.epoch, result.loss, self.network.parameters())
             self.schedule.observe(result.loss)

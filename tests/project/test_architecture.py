@@ -35,9 +35,10 @@ SUBMODULES = {
         "npz", "idx", "pictures", "source", "rows", "loader", "predictions",
     ],
     "training": [
-        "settings", "config", "metrics", "tally", "evaluation", "model", "step", "windowed",
-        "workers", "captured", "setup", "history", "early_stopping", "doubts", "model_file",
-        "checkpoint", "callbacks", "logs", "environment", "trainer", "start", "recipes", "api",
+        "settings", "config", "metrics", "tally", "team", "evaluation", "model", "step",
+        "windowed", "ranks", "workers", "captured", "setup", "history", "early_stopping",
+        "doubts", "model_file", "checkpoint", "callbacks", "logs", "environment", "trainer",
+        "start", "recipes", "api",
     ],
     "sklearn": [
         "losses", "optimizers", "parameters", "convert", "progress", "rows", "step", "validation",

@@ -48,6 +48,7 @@ NEEDS = {
 NOT_ALONE = {
     "cuda12": "half a gigabyte, for a GPU: its versions are looked up, see below",
     "cuda13": "the same; the tests of the images install it",
+    "mpi": "a communicator is given from outside; the tests of ranks do so",
     "test": "the README's second command installs it alone",
     "emulator": "for the tests of CUDA, which CI runs with it",
     "image": "for the tests of the images",

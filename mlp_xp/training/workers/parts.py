@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mlp_xp.nn.network import Dense
+from mlp_xp.training.team import share
 from mlp_xp.types import Array
 
 
@@ -44,11 +45,6 @@ class Part:
         yield own[:-1], layer.W[self.rows, self.columns]
         if self.has_bias:
             yield own[-1], layer.b[self.columns]
-
-
-def share(n: int, rank: int, size: int) -> slice:
-    """A worker's share of n things, of which all have the same number up to one."""
-    return slice(n * rank // size, n * (rank + 1) // size)
 
 
 def parts(sizes: Sequence[int], rank: int, size: int) -> list[Part]:

@@ -26,7 +26,7 @@ from mlp_xp.nn.optimizers import Optimizer
 from mlp_xp.training.config import Config
 from mlp_xp.training.workers.memory import SharedMemory
 from mlp_xp.training.workers.shard import Shard
-from mlp_xp.training.workers.team import Allocate, Team
+from mlp_xp.training.workers.team import Allocate, SharedTeam
 from mlp_xp.types import Array
 
 START = """# a worker of mlp_xp
@@ -84,7 +84,7 @@ class Job:
 
     def shard(self, rank: int, allocate: Allocate, check: Callable[[], None]) -> Shard:
         """The shard of one worker."""
-        team = Team(rank, self.size, allocate, check)
+        team = SharedTeam(rank, self.size, allocate, check)
         return Shard(
             self.network, self.objective, self.optimizer, self.config, team, self.longest,
             weighted=self.weighted,

@@ -31,8 +31,8 @@ from mlp_xp.nn.optimizers import Optimizer, clip_gradients
 from mlp_xp.training.config import Config
 from mlp_xp.training.windowed.layout import activation_in_place
 from mlp_xp.training.workers.losses import chunk_loss
-from mlp_xp.training.workers.parts import Part, cut, parts, share
-from mlp_xp.training.workers.team import Team
+from mlp_xp.training.workers.parts import Part, cut, parts
+from mlp_xp.training.workers.team import SharedTeam
 from mlp_xp.types import Array, Arrays, Chunk
 
 BLOCK = 1 << 15
@@ -78,7 +78,7 @@ class Shard:
         objective: Objective,
         optimizer: Optimizer,
         config: Config,
-        team: Team,
+        team: SharedTeam,
         longest: int,
         *,
         weighted: bool,
@@ -186,7 +186,7 @@ class Shard:
     def _prepare(self, X: Array) -> None:
         """Prepare these rows in place of those before; each worker takes a share, for all."""
         self.team.barrier()  # the others have done with those
-        rows = share(len(X), self.team.rank, self.team.size)
+        rows = self.team.share(len(X))
         if rows.start < rows.stop:
             self.network.prepare(X[rows], out=self.inputs[rows, :-1])
         self.team.barrier()

@@ -9,7 +9,7 @@ from mlp_xp.nn.network import Network
 from mlp_xp.nn.optimizers import Optimizer
 from mlp_xp.training.config import Config
 from mlp_xp.training.workers.shard import Shard
-from mlp_xp.training.workers.team import Team
+from mlp_xp.training.workers.team import SharedTeam
 from mlp_xp.types import Array, Arrays, Chunk
 
 
@@ -32,7 +32,7 @@ class SingleWorker:
         weighted: bool,
     ):
         self.network, self.optimizer, self.dropout = network, optimizer, config.dropout
-        team = Team(0, 1, network.xp.zeros, check=lambda: None)
+        team = SharedTeam(0, 1, network.xp.zeros, check=lambda: None)
         self.shard = Shard(network, objective, optimizer, config, team, longest, weighted=weighted)
 
     def read(self) -> None:

@@ -1,4 +1,4 @@
-"""Workers that compute together: a place in common memory for each, sums, and waiting."""
+"""Processes that compute together: a place in common memory for each, sums, and waiting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlp_xp.types import Array
+from mlp_xp.training.team import Team
+from mlp_xp.types import Array, Arrays
 
 SPINS = 200
 """Looks at the others before the core is offered to them: 10 us, less than a wake-up takes."""
@@ -19,8 +20,8 @@ Allocate = Callable[[tuple[int, ...], object], Array]
 """A new array of zeros (shape, dtype), in memory that all workers share, in the same order."""
 
 
-class Team:
-    """The workers of a training as one of them sees it: number `rank` of `size`.
+class SharedTeam(Team):
+    """Processes that share memory, as one of them sees them.
 
     check: called while waiting for long; raises an error if the others are gone.
     """
@@ -31,11 +32,11 @@ class Team:
         lines: Array = allocate((size, 8), np.int64) if size > 1 else np.zeros((1, 8), np.int64)
         arrived = [memoryview(line) for line in lines]
         self.own, self.others = arrived[rank], arrived[:rank] + arrived[rank + 1 :]
-        self.count = 0
+        self.arrivals = 0
 
     def barrier(self) -> None:
-        """Wait until every worker has called this as often."""
-        self.count = count = self.count + 1
+        """See Team."""
+        self.arrivals = count = self.arrivals + 1
         self.own[0] = count
         for other in self.others:
             spins = 0
@@ -54,7 +55,7 @@ class Team:
                 self.check()
                 time.sleep(0.001)
 
-    def sum(self, addends: list[Array], out: Array) -> Array:
+    def sum(self, addends: Arrays, out: Array) -> Array:
         """Wait for all workers' addends; their sum, in order of rank, in out.
 
         With one worker it is its addend itself, and out isn't used.

@@ -1,0 +1,132 @@
+"""Training on the ranks of an MPI program: each takes its share of every batch's rows.
+
+The sum of their gradients is the batch's, so that all take the same step:
+
+    d loss / d W = sum over ranks r of (b_r / B) d loss_r / d W
+
+for a batch of B rows, of which rank r has b_r, with their mean loss loss_r.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_xp.devices import Device
+from mlp_xp.errors import InputError
+from mlp_xp.training.team import Team
+from mlp_xp.types import Array, Arrays, HostArray
+
+T = TypeVar("T")
+
+A_LOOK = 0.001
+"""Seconds between two looks at whether the others have come, where that may take long."""
+
+
+class Ranks(Team):
+    """The ranks of a communicator of mpi4py's, which is duplicated.
+
+    Messages of a user's own on the same communicator don't meet those of the training. The order of
+    a sum is MPI's, which depends on the number of ranks and of values alone. On a GPU, what is
+    added up goes by way of the host.
+    """
+
+    def __init__(self, communicator: Any, device: Device):
+        self.communicator, self.device = communicator.Dup(), device
+        self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
+        self._flats: dict[Any, HostArray] = {}
+
+    def barrier(self) -> None:
+        request = self.communicator.Ibarrier()
+        while not request.Test():  # MPI's own waiting would keep a core busy
+            time.sleep(A_LOOK)
+
+    def sum(self, addends: Arrays, out: Array) -> Array:
+        """The sum in out; addends holds this rank's own alone. Both are on the host."""
+        self.communicator.Allreduce(addends[0], out)
+        return out
+
+    def total(self, arrays: Arrays) -> Arrays:
+        """The sums, by one message: the arrays one after another in two flat buffers."""
+        ends = np.cumsum([array.size for array in arrays])
+        dtype = arrays[0].dtype
+        key = (int(ends[-1]), dtype)
+        if key not in self._flats:
+            self._flats[key] = self.device.empty_pinned((2, int(ends[-1])), dtype)
+        own, sums = self._flats[key]
+        for array, end in zip(arrays, ends, strict=True):
+            own[end - array.size : end] = self.device.to_host(array).reshape(-1)
+        self.sum([own], sums)
+        parts = np.split(sums, ends[:-1])
+        return [
+            self.device.to_device(part.reshape(array.shape))
+            for part, array in zip(parts, arrays, strict=True)
+        ]
+
+    def count(self, n: int) -> int:
+        return int(self.communicator.allreduce(n))
+
+    def from_first(self, function: Callable[[], T]) -> T:
+        found: tuple[T | None, Exception | None] = (None, None)
+        if self.rank == 0:
+            try:
+                found = function(), None
+            except Exception as error:
+                found = None, error
+        self.barrier()  # the others may have to wait for long
+        result, failure = self.communicator.bcast(found)
+        if failure is not None:
+            raise failure
+        return result  # type: ignore[no-any-return]
+
+    def check_same(self, **values: Hashable) -> None:
+        for rank, theirs in enumerate(self.communicator.allgather(values)):
+            for name, value in values.items():
+                if theirs[name] != value:
+                    raise InputError(
+                        f"the {name} of rank {self.rank} and rank {rank} differ; start all with "
+                        "the same"
+                    )
+
+
+def team_of(communicator: Any, device: Device) -> Team:
+    """The ranks of a communicator, such as MPI.COMM_WORLD, which train together, each with the same
+    data and settings; a worker alone for none, and where there is one rank.
+
+    Raises InputError for anything but a communicator of mpi4py's.
+    """
+    if communicator is None:
+        return Team()
+    if not all(hasattr(communicator, name) for name in ("Dup", "Allreduce", "allgather")):
+        raise InputError(
+            f"communicator is of type {type(communicator).__name__}; give one of mpi4py's, such as "
+            "MPI.COMM_WORLD"
+        )
+    return Ranks(communicator, device) if communicator.Get_size() > 1 else Team()
+
+
+def own_rows(team: Team, n_rows: int, batch_size: int) -> NDArray[np.int64] | None:
+    """The places, in an epoch's order, of the rows that are this worker's: its share of each batch.
+
+    None for all of them.
+    """
+    if team.size == 1:
+        return None
+    whole = n_rows - n_rows % batch_size
+    rows = np.arange(n_rows)
+    batches, rest = rows[:whole].reshape(-1, batch_size), rows[whole:]
+    own = batches[:, team.share(batch_size)].ravel(), rest[team.share(len(rest))]
+    return np.concatenate(own)
+
+
+def digest(device: Device, arrays: Arrays) -> str:
+    """128 bits of BLAKE2b, in hex, over the values of arrays."""
+    state = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        state.update(np.ascontiguousarray(device.to_host(array)).data)
+    return state.hexdigest()

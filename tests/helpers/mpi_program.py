@@ -1,0 +1,91 @@
+"""Run by mpiexec: trains on all ranks by each of SETTINGS, and rank 0 saves what came out."""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from mlp_xp import Config, Dataset, InputError, Split, Trainer, get_device
+
+BASE = {
+    "hidden": (5, 4),
+    "epochs": 2,
+    "dtype": "float64",
+    "batch_size": 8,
+    "lr": 0.05,
+    "threads": 1,
+}
+SETTINGS = {
+    "sgd": {},
+    "one row a batch": {"batch_size": 1},
+    "fewer rows than ranks": {"batch_size": 2},
+    "a batch that no number divides": {"batch_size": 7},
+    "all rows in a batch": {"batch_size": 1000},
+    "in order": {"shuffle": False},
+    "momentum": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    "adam, clipped": {"optimizer": "adam", "clip_norm": 0.1, "lr": 0.01},
+    "adamw, warmup": {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 1},
+    "dropout": {"dropout": 0.3},
+    "dropout, batch 7": {"dropout": 0.3, "batch_size": 7, "optimizer": "adam"},
+    "class weights": {"class_weight": "balanced", "label_smoothing": 0.1},
+    "standardized": {"standardize": True},
+    "validation, patience": {"validation": 0.2, "patience": 1, "epochs": 9, "schedule": "plateau"},
+    "no hidden layer": {"hidden": ()},
+    "multilabel": {"objective": "multilabel"},
+    "regression": {"objective": "regression", "standardize": True, "lr": 0.01},
+}
+
+
+def data_for(objective: str) -> Dataset:
+    """2,603 rows, so more than a chunk, whose last batch is ragged."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(2603, 6))
+    targets = X @ rng.normal(size=(6, 3)) + rng.normal(size=(2603, 3))
+    y = {"multiclass": targets.argmax(axis=1), "multilabel": (targets > 0).astype("float32")}
+    weights = rng.uniform(0.5, 2, 2603)
+    split = Split(X, y.get(objective, targets.astype("float32")), weights)
+    return Dataset("made", split, None, 3, objective)
+
+
+def train(changes: dict, communicator=None, **more) -> dict:
+    """The losses and the weights after training by BASE with these changes."""
+    config = Config(**{**BASE, **changes, **more})
+    trainer = Trainer(
+        data_for(config.objective), config, get_device("cpu"), communicator=communicator
+    )
+    trainer.fit()
+    losses = [(e.loss, e.validation_loss or 0.0) for e in trainer.history]
+    return {"losses": losses, "weights": [w.tolist() for w in trainer.network.parameters()]}
+
+
+def refusals(communicator) -> list[str]:
+    """What is said where the ranks aren't alike, and where windows are wanted."""
+    said = []
+    for changes in ({"seed": communicator.rank}, {"window": 4}):
+        try:
+            train({}, communicator, **changes)
+            said.append("")
+        except InputError as error:
+            said.append(str(error))
+    return said
+
+
+def main() -> None:
+    from mpi4py import MPI
+
+    warnings.simplefilter("error")
+    world = MPI.COMM_WORLD
+    found: dict = {name: train(changes, world) for name, changes in SETTINGS.items()}
+    found["again"] = train(SETTINGS["dropout, batch 7"], world)
+    found["float32"] = train({"dtype": "float32"}, world)
+    found["refusals"] = refusals(world)
+    everyone = world.gather(json.dumps(found["float32"]))
+    if world.rank == 0:
+        found["equal"] = len(set(everyone)) == 1
+        Path(sys.argv[1]).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

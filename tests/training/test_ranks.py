@@ -1,0 +1,100 @@
+"""Training on the ranks of an MPI program against training alone, and its rules."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mpi_program
+import numpy as np
+import pytest
+
+from mlp_xp import Config, InputError, Trainer, get_device
+from mlp_xp.training.ranks import own_rows, team_of
+from mlp_xp.training.team import Team
+
+HELPERS = Path(mpi_program.__file__).parent
+ROOT = HELPERS.parents[1]
+SIZES = (2, 3, 4)
+
+
+def mpiexec() -> str:
+    """The launcher of the environment's MPI, before any other."""
+    pytest.importorskip("mpi4py")
+    own = Path(sys.executable).with_name("mpiexec")
+    found = str(own) if own.exists() else shutil.which("mpiexec")
+    if found is None:
+        pytest.skip("no mpiexec")
+    return found
+
+
+@pytest.fixture(
+    scope="module", params=[2, *(pytest.param(n, marks=pytest.mark.full) for n in (3, 4))]
+)
+def results(request, tmp_path_factory) -> dict:
+    """What mpi_program found on so many ranks."""
+    out = tmp_path_factory.mktemp("ranks") / "found.json"
+    command = [mpiexec(), "-n", str(request.param), sys.executable, str(HELPERS / "mpi_program.py")]
+    done = subprocess.run(
+        [*command, str(out)], capture_output=True, text=True, timeout=600, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def flat(arrays: list) -> np.ndarray:
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def test_all_settings_agree_with_one_rank(results):
+    for name, changes in mpi_program.SETTINGS.items():
+        alone = mpi_program.train(changes, window=1)
+        found = results[name]
+        assert len(found["losses"]) == len(alone["losses"]), name
+        np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            flat(found["weights"]), flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name
+        )
+
+
+def test_the_same_bits_twice_and_on_every_rank(results):
+    assert results["again"] == results["dropout, batch 7"]
+    assert results["equal"]
+
+
+def test_what_differs_between_ranks_is_refused(results):
+    differ, window = results["refusals"]
+    assert differ == "the settings of rank 0 and rank 1 differ; start all with the same"
+    assert window == "window 4 needs a single rank; leave the window out"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size"), [(1, 1), (10, 4), (9, 4), (7, 3), (5, 8), (30, 7)]
+)
+def test_each_row_is_one_ranks(size, n_rows, batch_size):
+    found = []
+    for rank in range(size):
+        team = Team()
+        team.rank, team.size = rank, size
+        rows = own_rows(team, n_rows, batch_size)
+        assert rows.dtype == np.int64
+        assert (np.diff(rows) > 0).all()
+        found.append(rows)
+        counts = np.bincount(rows // batch_size, minlength=-(-n_rows // batch_size))
+        whole = n_rows // batch_size
+        assert len(set(counts[:whole])) <= 1
+    assert sorted(np.concatenate(found)) == list(range(n_rows))
+
+
+def test_a_single_rank_and_no_communicator_are_a_worker_alone():
+    assert type(team_of(None, get_device("cpu"))) is Team
+    assert own_rows(Team(), 10, 3) is None
+
+
+def test_what_is_no_communicator_is_refused():
+    with pytest.raises(InputError, match=r"communicator is of type int; give one of mpi4py's"):
+        Trainer(mpi_program.data_for("multiclass"), Config(), get_device("cpu"), communicator=4)
