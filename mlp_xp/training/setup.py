@@ -195,13 +195,11 @@ def _check_team(team: Team, network: Network, config: Config, train: Split) -> N
     Of the rows all targets are compared, but of the inputs only the first and the last row: they
     may be many.
     """
-    if team.size == 1:
-        return
     host, rows = CPU(), [train.take(i, i + 1)[0] for i in (0, len(train) - 1)]
     weights = [array for array in (train.weights, train.rows) if array is not None]
     team.check_same(
         settings=repr(config.to_dict()),
-        device=str(network.device.on_host),
+        device=network.device.on_host,
         data=digest(host, [*rows, train.y, *weights]),
         weights=digest(network.device, network.parameters()),
     )
