@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mlp_xp.devices import Device
 from mlp_xp.devices.blas import default_threads
+from mlp_xp.devices.cores import usable_cores
 from mlp_xp.errors import InputError
 from mlp_xp.training.team import Team
 from mlp_xp.types import Array, Arrays, HostArray
@@ -122,13 +123,20 @@ def threads_for(communicator: Any) -> int:
     own = default_threads()
     if _size(communicator) == 1:
         return own
+    cores, ranks = cores_and_ranks(communicator)
+    return int(min(communicator.allgather(max(1, min(own, cores // ranks)))))
+
+
+def cores_and_ranks(communicator: Any) -> tuple[int, int]:
+    """How many cores this host's ranks may use, and how many of them there are."""
     from mpi4py import MPI
 
     on_host = communicator.Split_type(MPI.COMM_TYPE_SHARED)
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(own))
-    together = set().union(*on_host.allgather(cores))  # a launcher may bind each to some of them
-    own = max(1, min(own, len(together) // on_host.Get_size()))
-    return int(communicator.allreduce(own, MPI.MIN))
+    usable = usable_cores()
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(usable))
+    together = set().union(*on_host.allgather(own))  # a launcher may bind each rank to some
+    cores = len(together) if len(own) <= usable else usable  # the least, where there is a quota
+    return cores, on_host.Get_size()
 
 
 def own_rows(team: Team, n_rows: int, batch_size: int) -> NDArray[np.int64] | None:

@@ -42,7 +42,7 @@ class Team:
         return function()
 
     def difference(self, **values: Hashable) -> str | None:
-        """Which of these values another worker has otherwise, in words; None if all are the same."""
+        """Which of these values another worker has otherwise, in words; None if none."""
         return None
 
 
