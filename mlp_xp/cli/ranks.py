@@ -6,10 +6,12 @@ from __future__ import annotations
 import math
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, NoReturn
 
@@ -72,20 +74,28 @@ class Ranks(Alone):
         # The training's messages have another communicator, so that this one is free at any moment.
         self._meeting = self.communicator.Dup()
         self.place = self.communicator.Split_type(MPI.COMM_TYPE_SHARED).Get_rank()
-        self._host, self._errors = platform.node(), sys.stderr
-        self._members = self._meeting.allgather((self._host, os.getpid()))
+        silence_others()
+        self._errors = sys.__stderr__ or sys.stderr
+        self._members = self._meeting.allgather((platform.node(), os.getpid()))
         self._threads = threads_for(self.communicator)
         self._cores, self._on_host = cores_and_ranks(self.communicator)
         self._patience, self._ended = math.inf, False  # they may read their data at other speeds
 
     def run(self, command: Callable[[], int]) -> int:
-        """Call a command on all ranks, of which the first alone can print.
+        """Call a command on all ranks.
 
-        Returns the highest exit status, or raises what one of them has failed by, on all of them.
-        What stops one, while the others wait for it in the middle of a step, ends the program.
+        Returns the highest exit status on the first one, or raises what one of them has failed by;
+        the others return 0, since launchers join all statuses into one. What stops a rank while the
+        others wait for it in the middle of a step ends the program.
         """
-        if self.rank:
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (it stays open)
+        try:
+            status = self._run(command)
+        except (InputError, OSError, KeyboardInterrupt):
+            if self.rank == 0:
+                raise
+        return status if self.rank == 0 else 0
+
+    def _run(self, command: Callable[[], int]) -> int:
         error, status = None, 0
         try:
             with device_errors():
@@ -132,22 +142,43 @@ class Ranks(Alone):
                 time.sleep(A_LOOK)
             except KeyboardInterrupt as interrupt:  # the others have had it too
                 error = error or interrupt
+        mine = None if error is None else (_words(error), _status(error))
+        failures, statuses = zip(*self._meeting.allgather((mine, status)), strict=True)
+        first = next((rank for rank, failure in enumerate(failures) if failure), None)
+        if first is None:
+            return int(max(statuses))
         self._ended = True
-        outcomes = self._meeting.allgather((error, status))
-        for rank, (problem, _) in enumerate(outcomes):
-            if isinstance(problem, InputError) and rank:
-                raise type(problem)(f"{self._name(rank)}: {problem}")
-            if problem is not None:
-                raise problem
-        self._ended = False
-        return int(max(status for _, status in outcomes))
+        if first == self.rank and error is not None:
+            raise error
+        message, status = failures[first]
+        failure = InputError(f"{self._name(first)}: {message}")
+        failure.status = status
+        raise failure
 
     def _name(self, rank: int) -> str:
         return f"rank {rank} on {self._members[rank][0]}"
 
     def _abort(self, error: BaseException) -> NoReturn:
         sys.stderr = self._errors
-        message = str(error) or "interrupted"
-        tell(f"error: {self._name(self.rank)}: {message}; all ranks end")
-        self.communicator.Abort(getattr(error, "status", InputError.status))
+        tell(f"error: {self._name(self.rank)}: {_words(error)}; all ranks end")
+        self.communicator.Abort(_status(error))
         raise error
+
+
+def silence_others() -> None:
+    """Let the first rank alone speak from here on, so that a wrong option is one line."""
+    with suppress(ImportError, RuntimeError):
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.Get_rank():
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (it stays open)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or "interrupted"
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    return int(getattr(error, "status", InputError.status))
