@@ -181,4 +181,4 @@ def _words(error: BaseException) -> str:
 def _status(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT
-    return int(getattr(error, "status", InputError.status))
+    return int(getattr(error, "status", InputError.status if isinstance(error, OSError) else 1))
