@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from mlp_xp.devices.base import CPU, Device
 from mlp_xp.devices.cuda import CUDA, is_of_memory
-from mlp_xp.devices.probe import first_line, probe
+from mlp_xp.devices.probe import count_gpus, first_line, probe
 from mlp_xp.errors import DeviceError, DeviceUnavailable, InputError
 
 CUPY = re.compile(r"(cupy|cupyx|cupy_backends|cuda\.pathfinder)(\.|$)")
@@ -36,6 +36,16 @@ def get_device(name: str = "auto", *, require: bool = False) -> Device:
             raise DeviceError(f"{'cuda' if name == 'auto' else name}: {error}") from error
         return CPU(name, error.cause if name == "auto" else str(error))
     return CUDA(index, name)
+
+
+def gpu_of_place(name: str, place: int) -> str:
+    """Which GPU `auto` and `cuda` are for the rank with this place on its host: `cuda:N`.
+
+    The ranks take in turn those that a process sees. Other names are returned as they are, and so
+    are these where there is none: get_device() has the cause.
+    """
+    count = count_gpus() if name in ("auto", "cuda") else 0
+    return f"cuda:{place % count}" if count else name
 
 
 def cuda_index(name: str) -> int:
