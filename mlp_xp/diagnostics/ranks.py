@@ -30,8 +30,10 @@ def mpi_library() -> str:
             [sys.executable, "-P", "-c", CODE],
             env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False,
         )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"mpi4py can't be tried ({error})"
+    except subprocess.TimeoutExpired:
+        return f"mpi4py doesn't load an MPI within {TIMEOUT:.0f} s"
+    except OSError as error:
+        return f"mpi4py can't be tried: {error}"
     if done.returncode != 0:
         cause = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         return f"mpi4py doesn't load an MPI ({cause}): {INSTALL} brings one"
