@@ -36,7 +36,7 @@ class Ranks(Team):
     """The ranks of a communicator of mpi4py's, which is duplicated.
 
     Messages of a user's own on the same communicator don't meet those of the training. The order of
-    a sum is MPI's or NCCL's, which depends on the number of ranks and of values alone.
+    a sum is MPI's, which depends on the number of ranks and of values alone, or NCCL's.
 
     transport: the way that sums take, in words, such as "MPI" or "NCCL 2.27.7".
     """

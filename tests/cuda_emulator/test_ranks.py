@@ -67,6 +67,8 @@ def test_two_ranks_agree_with_one(cuda, tmp_path):
         assert results["transport"] == f"{STAGED}rank 0 and rank 1 share a GPU"
     elif emulator.is_installed():
         assert results["transport"].startswith(f"{STAGED}on rank 0 NCCL ")
+        # An array is put into the flat one by a kernel; then a copy each way.
+        assert results["work"] == {"launch": 3, "copy": 2, "wait": 2}
 
 
 def test_two_ranks_with_a_stand_in_for_nccl(cuda, tmp_path):
@@ -75,7 +77,8 @@ def test_two_ranks_with_a_stand_in_for_nccl(cuda, tmp_path):
     results = run(tmp_path, "standin")
     check_training(results, cuda)
     assert results["transport"] == "NCCL 2.27.7"
-    assert results["calls"] == 1
+    assert results["calls"] == 2
+    assert results["work"] == {"launch": 3, "wait": 1}  # the stand-in waits
     first, second = results["decisions"]
     assert first == second
     assert first.pop("missing").startswith(f"{STAGED}on rank 1 NCCL isn't installed: pip install ")

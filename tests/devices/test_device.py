@@ -212,6 +212,13 @@ def test_the_cpu_copies_nothing_and_has_no_limit():
     assert device.free_memory() is None
 
 
+def test_an_array_is_fetched_into_a_pinned_one(device):
+    out = device.empty_pinned((2, 3), "float32")
+    found = device.to_host(device.to_device(np.arange(6, dtype="float32").reshape(2, 3)), out)
+    assert found is out
+    assert out.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_uploading_copies_a_pinned_array(device):
     source = device.empty_pinned((2, 3), "float32")
     source[...] = [[1, 2, 3], [4, 5, 6]]

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import emulator
 import mpi_program
 from mpi_program import SETTINGS
+from recording import recorded
 
 from mlp_xp import get_device
 from mlp_xp.devices import device_errors, nccl
@@ -89,6 +91,10 @@ def main() -> None:
     found["transport"] = team.transport
     ones = [device.xp.full(shape, world.rank + 1, "float32") for shape in ((2, 3), (4,), ())]
     found["total"] = [device.to_host(array).tolist() for array in team.total(ones)]
+    if emulator.is_installed():
+        with recorded() as events:
+            team.total(ones)
+        found["work"] = events.counts()
     if standin is not None:
         found["calls"] = team._nccl._communicator.calls
         found["decisions"] = world.gather(decisions(world, standin, own))
