@@ -39,13 +39,13 @@ def get_device(name: str = "auto", *, require: bool = False) -> Device:
 
 
 def gpu_of_place(name: str, place: int) -> str:
-    """Which GPU `auto` and `cuda` are for the rank with this place on its host: `cuda:N`.
+    """Which device `auto` and `cuda` are for the rank with this place on its host.
 
-    The ranks take in turn those that a process sees. Other names are returned as they are, and so
-    are these where there is none: get_device() has the cause.
+    The ranks take in turn the GPUs that a process sees. For the first of them the name remains, and
+    where there is none: get_device() has the cause. So do other names.
     """
     count = count_gpus() if name in ("auto", "cuda") else 0
-    return f"cuda:{place % count}" if count else name
+    return f"cuda:{place % count}" if count and place % count else name
 
 
 def cuda_index(name: str) -> int:

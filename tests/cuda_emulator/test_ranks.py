@@ -4,41 +4,48 @@ Where there is a driver, these train on the host's GPUs, by the way that it has:
 is the only test.
 """
 
+import argparse
 import json
 import os
-import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import emulator
+import mpi
 import mpi_gpu_program
 import numpy as np
 import pytest
 from mpi_program import SETTINGS
 
+from mlp_xp.cli.device import select
+
 pytestmark = pytest.mark.cuda
-HELPERS = Path(mpi_gpu_program.__file__).parent
 STAGED = "MPI through pinned host memory, as "
 
 
-def run(tmp_path: Path, *arguments: str) -> dict:
-    """What mpi_gpu_program found on two ranks."""
-    pytest.importorskip("mpi4py")
-    own = Path(sys.executable).with_name("mpiexec")
-    mpiexec = str(own) if own.exists() else shutil.which("mpiexec")
-    if mpiexec is None:
-        pytest.skip("no mpiexec")
-    out, folders = tmp_path / "found.json", [HELPERS.parents[1], Path(emulator.__file__).parent]
-    path = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
-    program = [sys.executable, str(HELPERS / "mpi_gpu_program.py"), str(out), *arguments]
-    done = subprocess.run(
-        [mpiexec, "-n", "2", *program], capture_output=True, text=True, timeout=300, check=False,
-        env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(out.read_text(encoding="utf-8"))
+@pytest.fixture
+def bars(tmp_path) -> Path:
+    y = np.arange(60) % 3
+    X = np.eye(3, dtype=np.uint8)[y] * 200
+    np.savez(tmp_path / "bars.npz", x_train=X, y_train=y, x_test=X, y_test=y)
+    return tmp_path
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Callable[..., dict]:
+    """A function: what mpi_gpu_program found on two ranks."""
+    modules = str(Path(emulator.__file__).parent)
+    path = filter(None, [modules, os.environ.get("PYTHONPATH")])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+
+    def run(*arguments: str) -> dict:
+        out = tmp_path / "found.json"
+        status, said, error = mpi.run(2, mpi_gpu_program.__file__, str(out), *arguments)
+        assert status == 0, said + error
+        return json.loads(out.read_text(encoding="utf-8"))
+
+    return run
 
 
 def flat(arrays: list) -> np.ndarray:
@@ -60,8 +67,8 @@ def check_training(results: dict, cuda: Any) -> None:
     assert results["gpus"] == ["cuda:0", f"cuda:{1 % cuda.xp.cuda.runtime.getDeviceCount()}"]
 
 
-def test_two_ranks_agree_with_one(cuda, tmp_path):
-    results = run(tmp_path)
+def test_two_ranks_agree_with_one(cuda, run):
+    results = run()
     check_training(results, cuda)
     if cuda.xp.cuda.runtime.getDeviceCount() == 1:
         assert results["transport"] == f"{STAGED}rank 0 and rank 1 share a GPU"
@@ -71,10 +78,10 @@ def test_two_ranks_agree_with_one(cuda, tmp_path):
         assert results["work"] == {"launch": 3, "copy": 2, "wait": 2}
 
 
-def test_two_ranks_with_a_stand_in_for_nccl(cuda, tmp_path):
+def test_two_ranks_with_a_stand_in_for_nccl(cuda, run):
     if not emulator.is_installed():
         pytest.skip("it reaches into emulated memory")
-    results = run(tmp_path, "standin")
+    results = run("standin")
     check_training(results, cuda)
     assert results["transport"] == "NCCL 2.27.7"
     assert results["calls"] == 2
@@ -95,3 +102,17 @@ def test_two_ranks_with_a_stand_in_for_nccl(cuda, tmp_path):
         "the GPU failed during the run: NCCL_ERROR_REMOTE_ERROR: a process has exited; "
         "`mlp_xp doctor` tests it"
     )
+
+
+def test_the_command_trains_on_a_gpu_for_each_rank(cuda, bars):
+    arguments = ["train", "--distributed", "--device", "cuda", "--require-device", "--epochs", "9",
+                 "--data", "bars.npz", "--hidden", "8", "--recipe", "image", "--quiet"]  # fmt: skip
+    status, out, error = mpi.run(2, "-m", "mlp_xp", *arguments, "--out", "run", cwd=bars)
+    assert (status, error) == (0, "")
+    assert out.count("test accuracy") == 1
+    start = json.loads((bars / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert (start["device"]["requested"], start["device"]["used"]) == ("cuda", "cuda:0")
+    options = argparse.Namespace(device="cuda", require_device=True)
+    count = cuda.xp.cuda.runtime.getDeviceCount()
+    assert [select(options, place).name for place in (0, 1)] == ["cuda:0", f"cuda:{1 % count}"]
+    cuda.use()

@@ -167,10 +167,10 @@ def test_a_gpu_that_passes_the_probe_is_used(fake, name, index):
 
 @pytest.mark.parametrize("name", ["auto", "cuda"])
 def test_each_rank_of_a_host_takes_the_next_gpu(fake, name):
-    assert [gpu_of_place(name, place) for place in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [gpu_of_place(name, place) for place in range(3)] == [name, "cuda:1", name]
     # As where CUDA_VISIBLE_DEVICES leaves a GPU of its own to each.
     fake.cuda.runtime.getDeviceCount = lambda: 1
-    assert [gpu_of_place(name, place) for place in range(3)] == ["cuda:0"] * 3
+    assert [gpu_of_place(name, place) for place in range(3)] == [name] * 3
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda:0", "cuda:9", "tpu"])
