@@ -199,6 +199,7 @@ class RunFolder:
                 "requested": device.requested,
                 "used": device.name,
                 "workers": getattr(trainer.train_step, "size", 1),
+                "ranks": trainer.team.size,
                 "fallback_reason": device.fallback_reason,
             },
             data={

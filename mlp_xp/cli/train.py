@@ -193,6 +193,8 @@ def _announce(trainer: Trainer, ranks: Alone, *, quiet: bool) -> None:
         device.announce(trainer.network.device, trainer.config.batch_size)
     if ranks.size > 1 and not quiet:
         tell(ranks.members())
+        if not trainer.network.device.on_host:
+            tell(f"their sums go by {trainer.team.transport}")
     workers, cores = getattr(trainer.train_step, "size", 1), usable_cores()
     if workers > cores:
         tell(

@@ -82,6 +82,7 @@ def repeat_section(run: ReportRun) -> Section:
         rows += [
             ["device", shown(device.get("used"))],
             ["worker processes", shown(device.get("workers"))],
+            ["ranks", shown(device.get("ranks", 1))],
         ]
         rows += [["started", shown(starts[0].get("time"))]]
         if len(starts) > 1:

@@ -13,10 +13,11 @@ T = TypeVar("T")
 class Team:
     """The workers of a training as one of them sees it: number `rank` of `size`. Here, one alone.
 
+    transport: the way that sums take, in words, where it isn't common memory.
     workers/team.py has processes over common memory, ranks.py those that MPI has started.
     """
 
-    rank, size = 0, 1
+    rank, size, transport = 0, 1, ""
 
     def share(self, n: int) -> slice:
         """This worker's share of n things."""

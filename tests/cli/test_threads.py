@@ -141,7 +141,8 @@ def test_the_number_is_kept_with_the_run(rows, monkeypatch, capsys):
     older = settings(rows / "kept")
     del older["threads"]
     (rows / "kept" / "config.json").write_text(json.dumps(older))
-    monkeypatch.setattr("mlp_xp.training.setup.default_threads", lambda: 3)
+    for module in ("setup", "ranks"):
+        monkeypatch.setattr(f"mlp_xp.training.{module}.default_threads", lambda: 3)
     monkeypatch.setattr("mlp_xp.devices.cores.usable_cores", lambda: 3)
     assert run(*resume, "5") == (3, 3, "")
 

@@ -43,6 +43,7 @@ def test_train_records_the_gpu_it_used(cuda, tmp_path, capsys):
         "requested": "cuda",
         "used": "cuda:0",
         "workers": 1,
+        "ranks": 1,
         "fallback_reason": None,
     }
 
