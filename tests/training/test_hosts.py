@@ -1,0 +1,163 @@
+"""Training on two hosts, with a name and an address each: two sets of Linux's namespaces.
+
+A cable joins them, and a script stands in for ssh. They share the file system and the cores, though.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import mpi_program
+import numpy as np
+import pytest
+
+HELPERS = Path(mpi_program.__file__).parent
+ADDRESSES = ("192.0.2.1", "192.0.2.2")
+# A network, shared memory and a name of its own. /sys shows the network, by which MPI chooses.
+HOST = """
+mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /dev/shm && hostname "$0" && ip link set lo up &&
+echo ready && exec sleep infinity
+"""
+KILLED = """
+import os, signal
+import mpi_program
+from mpi4py import MPI
+from mlp_xp import Callback, Config, Trainer, get_device
+
+class Kill(Callback):
+    def on_epoch(self, trainer):
+        if MPI.COMM_WORLD.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+config = Config(**{**mpi_program.BASE, "epochs": 10_000})
+Trainer(
+    mpi_program.data_for("multiclass"), config, get_device("cpu"), communicator=MPI.COMM_WORLD
+).fit([Kill()])
+"""
+
+pytestmark = pytest.mark.full
+
+
+@contextmanager
+def host(name: str, *more: str) -> Iterator[int]:
+    """The process that keeps a host's namespaces; they go with it."""
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--uts", "--ipc", "--mount"]
+    with subprocess.Popen(
+        [*command, *more, "sh", "-c", HOST, name],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as keeper:  # fmt: skip
+        try:
+            if keeper.stdout.readline() != "ready\n":
+                pytest.skip(f"no namespaces here: {keeper.stderr.read().strip()}")
+            children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+            yield int((children or [keeper.pid])[0])
+        finally:
+            keeper.kill()
+
+
+def ip(keeper: int, *arguments: str) -> list[dict]:
+    done = subprocess.run(
+        ["nsenter", "--target", str(keeper), "--net", "ip", "-json", *arguments],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout or "[]")
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[tuple[int, int]]:
+    """The processes of two hosts that a cable joins; the second has processes of its own, too."""
+    if os.geteuid() != 0:
+        pytest.skip("namespaces need root")
+    missing = [name for name in ("ip", "nsenter", "setpriv", "unshare") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}")
+    with ExitStack() as stack:
+        # From the first one, mpiexec enters the second, so it has to see its processes.
+        first = stack.enter_context(host("first"))
+        others = ("--pid", "--fork", "--kill-child", "--mount-proc")
+        second = stack.enter_context(host("second", *others))
+        both = first, second
+        cable = ["link", "add", "eth0", "type", "veth", "peer", "name", "eth0"]
+        ip(first, *cable, "netns", str(second))
+        for keeper, address in zip(both, ADDRESSES, strict=True):
+            ip(keeper, "address", "add", f"{address}/30", "dev", "eth0")
+            ip(keeper, "link", "set", "eth0", "up")
+        end = time.monotonic() + 10
+        while any(ip(keeper, "link", "show", "eth0")[0]["operstate"] != "UP" for keeper in both):
+            assert time.monotonic() < end, "the cable stays down"
+            time.sleep(0.05)
+        yield both
+
+
+@pytest.fixture
+def run(hosts, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python on both hosts."""
+    pytest.importorskip("mpi4py")
+    own = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(own) if own.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        pytest.skip("no mpiexec")
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1 $2" = "-x {ADDRESSES[1]}" ] || exit 1\n'
+        "shift 2\n"
+        f'exec nsenter --target {hosts[1]} --all -- sh -c "$*"\n'
+    )
+    ssh.chmod(0o755)
+
+    def run(n: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["nsenter", "--target", str(hosts[0]), "--net", "--uts", "--ipc", "--mount",
+             f"--wd={tmp_path}", mpiexec, "--hosts", ",".join(ADDRESSES),
+             "-launcher", "ssh", "-launcher-exec", str(ssh), "-n", str(n),
+             sys.executable, *arguments],
+            capture_output=True, text=True, timeout=600, check=False,
+            env={**os.environ, "PYTHONPATH": f"{HELPERS.parents[1]}:{HELPERS}",
+                 "OPENBLAS_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    return run
+
+
+def flat(arrays: list) -> np.ndarray:
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_two_hosts_agree_with_one_rank_by_what_they_send_each_other(n, hosts, run, tmp_path):
+    def sent() -> list[int]:
+        shown = [ip(keeper, "-statistics", "link", "show", "eth0")[0] for keeper in hosts]
+        return [link["stats64"]["tx"]["bytes"] for link in shown]
+
+    before = sent()
+    done = run(n, str(HELPERS / "mpi_program.py"), "found.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    sums = 0  # the bytes that each host must have sent for them
+    results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    for name, changes in mpi_program.SETTINGS.items():
+        alone, found = mpi_program.train(changes, window=1), results[name]
+        weights = flat(found["weights"])
+        np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            weights, flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name
+        )
+        settings = {**mpi_program.BASE, **changes}
+        rows = 2603 * (1 - settings.get("validation", 0))
+        sums += len(found["losses"]) * int(rows / settings["batch_size"]) * weights.nbytes
+    for was, now in zip(before, sent(), strict=True):
+        assert now - was > sums
+    assert results["equal"]
+
+
+def test_a_rank_that_is_killed_on_the_other_host_ends_all(run):
+    begin = time.monotonic()
+    done = run(2, "-c", KILLED)
+    assert time.monotonic() - begin < 15, done.stderr  # imports and an epoch, and at most 10 s
+    assert done.returncode != 0
