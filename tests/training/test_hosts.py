@@ -1,6 +1,6 @@
 """Training on two hosts, with a name and an address each: two sets of Linux's namespaces.
 
-A cable joins them, and a script stands in for ssh. They share the file system and the cores, though.
+A cable joins them, and a script stands in for ssh; they share the file system, and the cores.
 """
 
 import json
@@ -19,6 +19,7 @@ import pytest
 
 HELPERS = Path(mpi_program.__file__).parent
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
+NAMESPACES = ("--net", "--uts", "--ipc", "--mount")
 # A network, shared memory and a name of its own. /sys shows the network, by which MPI chooses.
 HOST = """
 mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /dev/shm && hostname "$0" && ip link set lo up &&
@@ -47,9 +48,9 @@ pytestmark = pytest.mark.full
 @contextmanager
 def host(name: str, *more: str) -> Iterator[int]:
     """The process that keeps a host's namespaces; they go with it."""
-    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--uts", "--ipc", "--mount"]
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, *more]
     with subprocess.Popen(
-        [*command, *more, "sh", "-c", HOST, name],
+        [*command, "sh", "-c", HOST, name],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as keeper:  # fmt: skip
         try:
@@ -108,19 +109,19 @@ def run(hosts, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
         "#!/bin/sh\n"
         f'[ "$1 $2" = "-x {ADDRESSES[1]}" ] || exit 1\n'
         "shift 2\n"
-        f'exec nsenter --target {hosts[1]} --all -- sh -c "$*"\n'
+        f'exec nsenter --target {hosts[1]} {" ".join(NAMESPACES)} --pid -- sh -c "$*"\n'
     )
     ssh.chmod(0o755)
 
+    command = ["nsenter", "--target", str(hosts[0]), *NAMESPACES, f"--wd={tmp_path}", mpiexec]
+    command += ["--hosts", ",".join(ADDRESSES), "-launcher", "ssh", "-launcher-exec", str(ssh)]
+    paths = {"PYTHONPATH": f"{HELPERS.parents[1]}:{HELPERS}"}
+
     def run(n: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["nsenter", "--target", str(hosts[0]), "--net", "--uts", "--ipc", "--mount",
-             f"--wd={tmp_path}", mpiexec, "--hosts", ",".join(ADDRESSES),
-             "-launcher", "ssh", "-launcher-exec", str(ssh), "-n", str(n),
-             sys.executable, *arguments],
+            [*command, "-n", str(n), sys.executable, *arguments],
             capture_output=True, text=True, timeout=600, check=False,
-            env={**os.environ, "PYTHONPATH": f"{HELPERS.parents[1]}:{HELPERS}",
-                 "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, **paths, "OPENBLAS_NUM_THREADS": "1"},
         )  # fmt: skip
 
     return run
@@ -139,17 +140,16 @@ def test_two_hosts_agree_with_one_rank_by_what_they_send_each_other(n, hosts, ru
     before = sent()
     done = run(n, str(HELPERS / "mpi_program.py"), "found.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    sums = 0  # the bytes that each host must have sent for them
+    sums = 0  # bytes of gradients, each of which a host has to send
+    n_rows = len(mpi_program.data_for("multiclass").train.X)
     results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     for name, changes in mpi_program.SETTINGS.items():
         alone, found = mpi_program.train(changes, window=1), results[name]
         weights = flat(found["weights"])
         np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-9, err_msg=name)
-        np.testing.assert_allclose(
-            weights, flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name
-        )
+        np.testing.assert_allclose(weights, flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name)
         settings = {**mpi_program.BASE, **changes}
-        rows = 2603 * (1 - settings.get("validation", 0))
+        rows = n_rows * (1 - settings.get("validation", 0))
         sums += len(found["losses"]) * int(rows / settings["batch_size"]) * weights.nbytes
     for was, now in zip(before, sent(), strict=True):
         assert now - was > sums
