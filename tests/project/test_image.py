@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosts import ADDRESSES, two_hosts
 from PIL import Image
 
 import mlp_xp
@@ -64,6 +65,19 @@ nvrtc.compileProgram(program, (*assemble_cupy_compiler_options(()), "-arch=sm_90
 assert len(nvrtc.getCUBIN(program)) > 1000
 loaded = {line.split("/")[-1].split(".so")[0] for line in open("/proc/self/maps") if "/lib" in line}
 print(*sorted(name for name in loaded if name.startswith(("libcu", "libnv"))))
+"""
+
+# Trains on all ranks; each says who it is, where, and what it comes to.
+RANKS_PROBE = """
+import os
+from mpi4py import MPI
+from mlp_xp import load_data, train
+world = MPI.COMM_WORLD
+model, history = train(
+    load_data("mnist"), epochs=1, hidden=(16,), batch_size=512, communicator=world
+)
+# One write: the lines of ranks run into each other otherwise.
+os.write(1, f"{world.rank} of {world.size} on {os.uname().nodename}: {history[0].loss}\\n".encode())
 """
 
 Done = subprocess.CompletedProcess[str]
@@ -138,6 +152,11 @@ def cpu(engine) -> Run:
 @pytest.fixture(scope="module")
 def cuda13(engine) -> Run:
     return build(engine, "cuda13")
+
+
+@pytest.fixture(scope="module")
+def cpu_mpi(engine) -> Run:
+    return build(engine, "cpu-mpi")
 
 
 def accuracy(output: str) -> str:
@@ -241,6 +260,73 @@ def test_stopping_the_container_saves_the_run(engine, cpu, tmp_path):
         assert stop.returncode == 0, stop.stderr
     assert training.returncode == 128 + signal.SIGTERM
     assert RunFolder(tmp_path / "run").checkpoint.exists()
+
+
+@pytest.mark.image
+def test_the_image_with_mpi_weighs_at_most_530_mb(engine, cpu_mpi):
+    assert int(inspect(engine, "cpu-mpi", "{{.Size}}")) <= 530e6
+
+
+def check_ranks(output: str, host: str) -> None:
+    found = re.findall(rf"(\d) of 2 on {host}: (.*)\n", output)
+    assert {rank for rank, _ in found} == {"0", "1"}, output
+    assert len({loss for _, loss in found}) == 1
+
+
+@pytest.mark.image
+def test_two_ranks_train_in_a_container_without_any_rights(cpu_mpi):
+    done = cpu_mpi(
+        *("-n", 2, "python", "-c", RANKS_PROBE),
+        options=("--entrypoint=mpiexec", "--hostname=both", f"--user={STRANGER}"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    check_ranks(done.stdout, "both")
+
+
+@pytest.mark.image
+def test_ranks_are_started_in_another_container_by_ssh(engine, cpu_mpi, tmp_path):
+    """As the launcher and a worker of Kubernetes' MPIJob, without Kubernetes: each has an address
+    of its own, and a key pair of the job is mounted into both."""
+    for name in ("job", "stranger"):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = cpu_mpi(
+            *("-q", "-t", "ecdsa", "-b", 521, "-N", "", "-f", "/data/id_rsa"),
+            options=("--entrypoint=ssh-keygen", "--user=0", f"--volume={folder}:/data"),
+        )
+        assert done.returncode == 0, done.stderr
+        shutil.copy(folder / "id_rsa.pub", folder / "authorized_keys")
+        (folder / "id_rsa").chmod(0o644)  # root's, as Kubernetes mounts it
+    (tmp_path / "hostfile").write_text(f"{ADDRESSES[1]}:2\n")
+    hosts = f"--volume={tmp_path}/hostfile:/etc/mpi/hostfile:ro"
+
+    def keys(name: str) -> str:
+        return f"--volume={tmp_path / name}:/home/mlp_xp/.ssh:ro"
+
+    with two_hosts() as (first, second):
+        worker = subprocess.Popen(
+            ["podman", "run", "--rm", "--name=worker", "--hostname=worker", *LOCKED_DOWN[1:],
+             f"--network=ns:/proc/{second}/ns/net", keys("job"), "--entrypoint=/usr/sbin/sshd",
+             "mlp_xp:cpu-mpi", "-De"],
+            env=engine, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert "listening" in worker.stderr.readline()
+            job, stranger = (
+                cpu_mpi(
+                    *("-localhost", ADDRESSES[0], "-n", 2, "python", "-c", RANKS_PROBE),
+                    options=(f"--network=ns:/proc/{first}/ns/net", keys(name), hosts,
+                             "--env=HYDRA_HOST_FILE=/etc/mpi/hostfile", "--entrypoint=mpiexec"),
+                )
+                for name in ("job", "stranger")
+            )  # fmt: skip
+        finally:
+            call("podman", "stop", "--time=5", "worker", env=engine)
+            worker.communicate()
+    assert (job.returncode, job.stderr) == (0, "")
+    check_ranks(job.stdout, "worker")
+    assert stranger.returncode != 0
+    assert "Host key verification failed" in stranger.stderr
 
 
 @pytest.mark.image_gpu
