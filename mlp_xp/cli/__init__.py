@@ -150,6 +150,10 @@ def _run(arguments: Sequence[str]) -> int:
     command = import_module(f"{__name__}.{name}")
     parser = _Parser(f"mlp_xp {name}", "%(prog)s [options]", COMMANDS[name])
     command.add_arguments(parser)
+    if "--distributed" in arguments:
+        from mlp_xp.cli.ranks import silence_others
+
+        silence_others()
     parsed = parser.parse_args(arguments[end:])
 
     import numpy as np

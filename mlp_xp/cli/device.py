@@ -44,8 +44,11 @@ def is_required(arguments: argparse.Namespace) -> bool:
     return arguments.require_device or value == "1"
 
 
-def select(arguments: argparse.Namespace) -> Device:
-    """The device for --device. Prints a warning if a named one can't be used."""
+def select(arguments: argparse.Namespace, place: int = 0) -> Device:
+    """The device for --device. Prints a warning if a named one can't be used.
+
+    place: this process's number among those on its host that train together.
+    """
     from mlp_xp.devices import get_device
 
     device = get_device(arguments.device, require=is_required(arguments))

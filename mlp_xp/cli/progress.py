@@ -13,21 +13,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mlp_xp.training import Callback, Checkpointer, Trainer
+from mlp_xp.training import Callback, Trainer
 
 MOST_LINES = 50
 LINES = 20
 
 
 class SignalHandler(Callback):
-    """Within `with`, Ctrl-C, SIGTERM and SIGHUP save a checkpoint and stop the training.
+    """Within `with`, Ctrl-C, SIGTERM and SIGHUP stop the training between two steps.
 
     stopped_by is the signal that did, or 0. Another Ctrl-C quits at once, without saving. A signal
     that the program was started to ignore, as by nohup, stays ignored.
     """
 
-    def __init__(self, checkpointer: Checkpointer):
-        self.checkpointer = checkpointer
+    def __init__(self) -> None:
         self.stopped_by = 0
         self._received = 0
         self._previous: dict[int, Any] = {}
@@ -52,13 +51,12 @@ class SignalHandler(Callback):
         self._received = self._received or signum
 
     def on_chunk(self, trainer: Trainer) -> None:
-        """Save and stop if a signal has arrived."""
+        """Stop if a signal has arrived."""
         if self._received:
             self.stop(trainer, self._received)
 
     def stop(self, trainer: Trainer, signum: int) -> None:
-        """Save and stop."""
-        self.checkpointer.save(trainer)
+        """Stop."""
         trainer.stop()
         self.stopped_by = signum
 
@@ -69,8 +67,8 @@ class Reporter(Callback):
     Of more than MOST_LINES epochs, there is a line for the first, for each that comes a second or
     more after the last line, and for some of the others.
 
-    If the line can't be printed, as in `| head -1`, a checkpoint is saved and the training stops;
-    raise_failure() then raises the error.
+    If the line can't be printed, as in `| head -1`, the training stops, and raise_failure() then
+    raises the error.
     """
 
     def __init__(self, trainer: Trainer, signals: SignalHandler, *, quiet: bool):

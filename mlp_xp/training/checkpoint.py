@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlp_xp.devices import Device
-from mlp_xp.errors import InputError
+from mlp_xp.devices import CPU, Device
+from mlp_xp.errors import InputError, TrainingWarning
 from mlp_xp.training.history import Epoch
 from mlp_xp.training.model_file import NamedArrays, read_arrays, write_arrays
+from mlp_xp.training.ranks import digest
 from mlp_xp.types import Array, HostArray
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def save_checkpoint(trainer: Trainer, path: Path) -> None:
         "config": trainer.config.to_dict(),
         "data": trainer.fingerprint(),
         "device": trainer.network.device.name,
+        "ranks": trainer.team.size,
         "history": [list(epoch) for epoch in trainer.history],
         "rows": trainer.rows,
         "loss_sum": trainer.loss_sum,
@@ -57,21 +60,32 @@ def load_checkpoint(trainer: Trainer, path: Path, *, extend: bool = False) -> st
     """Bring a trainer to where save_checkpoint() left another; returns that one's device.
 
     extend: whether the trainer may have other `epochs` and another `patience`. The schedule then
-    spans the new number of epochs, from the next step on.
+    spans the new number of epochs, from the next step on. Of ranks, all call this; those of another
+    number than before get the same results up to rounding, with a TrainingWarning.
 
     Raises InputError, naming the difference, if settings, data or layers differ, if the epochs that
-    are done are more than the trainer's, or if the file is damaged.
+    are done are more than the trainer's, if the file is damaged, or if ranks have different files.
     """
     arrays, metadata = read_arrays(path, "checkpoint")
     try:
         _check_same_run(trainer, metadata, EXTENDING if extend else ())
+        difference = trainer.team.difference(checkpoints=digest(CPU(), list(arrays.values())))
+        if difference is not None:
+            raise InputError(f"{difference}; put the same file there for all")
         with trainer.guard:
             _restore(trainer, arrays, metadata)
-        return str(metadata["device"])
+        device, ranks, now = str(metadata["device"]), metadata.get("ranks", 1), trainer.team.size
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: damaged checkpoint ({error!r}); start a new run") from error
+    if ranks != now:
+        message = (
+            f"this run was on {ranks} rank{'s' * (ranks != 1)} and continues on {now}: its results "
+            "will be the same up to rounding, not bit for bit"
+        )
+        warnings.warn(message, TrainingWarning, stacklevel=2)
+    return device
 
 
 def _state(trainer: Trainer) -> dict[str, Array]:

@@ -139,7 +139,7 @@ class Config:
         0, Number, "run", "seed of weights, orders and masks", whole=True, below=2**32
     )
     threads: int | None = setting(
-        None, Number, "run", "cores that share a step's work, where it is worth it", whole=True,
+        None, Number, "run", "cores that share a step, where it pays", whole=True,
         least=1, unset="all"
     )
     # fmt: on

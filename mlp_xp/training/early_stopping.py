@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mlp_xp.errors import DivergenceError, TrainingWarning
+from mlp_xp.errors import DeviceError, DivergenceError, TrainingWarning
 from mlp_xp.nn.network import Network
 from mlp_xp.training.config import Config
+from mlp_xp.training.ranks import digest
+from mlp_xp.training.team import Team
 from mlp_xp.types import Array
 
 if TYPE_CHECKING:
@@ -95,8 +97,11 @@ def check_finite(loss_sum: float, epoch: int, rows: int, n_steps: int, config: C
     )
 
 
-def check_weights(network: Network, epoch: int, config: Config) -> None:
-    """Raise DivergenceError unless all weights are finite, which no later loss may show."""
+def check_weights(network: Network, epoch: int, config: Config, team: Team | None = None) -> None:
+    """Raise DivergenceError unless all weights are finite, which no later loss may show.
+
+    Raises DeviceError where a team's workers have come to other weights than each other.
+    """
     xp = network.xp
     finite = [xp.isfinite(array).all() for array in network.parameters()]
     if not xp.stack(finite).all():  # a single wait for the device
@@ -104,6 +109,13 @@ def check_weights(network: Network, epoch: int, config: Config) -> None:
             f"the weights became infinite or NaN in the last step of epoch {epoch}: "
             f"{_remedy(config)}"
         )
+    if team is not None and team.size > 1:
+        difference = team.difference(weights=digest(network.device, network.parameters()))
+        if difference is not None:
+            raise DeviceError(
+                f"{difference} after epoch {epoch}, though they took the same steps: one of their "
+                "machines computes wrongly"
+            )
 
 
 def _remedy(config: Config) -> str:

@@ -10,6 +10,7 @@ for a batch of B rows, of which rank r has b_r, with their mean loss loss_r.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_xp.devices import Device
+from mlp_xp.devices.blas import default_threads
+from mlp_xp.devices.cores import usable_cores
 from mlp_xp.errors import InputError
 from mlp_xp.training.team import Team
 from mlp_xp.types import Array, Arrays, HostArray
@@ -84,14 +87,12 @@ class Ranks(Team):
             raise failure
         return result  # type: ignore[no-any-return]
 
-    def check_same(self, **values: Hashable) -> None:
+    def difference(self, **values: Hashable) -> str | None:
         for rank, theirs in enumerate(self.communicator.allgather(values)):
             for name, value in values.items():
                 if theirs[name] != value:
-                    raise InputError(
-                        f"the {name} of rank {self.rank} and rank {rank} differ; start all with "
-                        "the same"
-                    )
+                    return f"the {name} of rank {self.rank} and rank {rank} differ"
+        return None
 
 
 def team_of(communicator: Any, device: Device) -> Team:
@@ -100,14 +101,42 @@ def team_of(communicator: Any, device: Device) -> Team:
 
     Raises InputError for anything but a communicator of mpi4py's.
     """
+    return Ranks(communicator, device) if _size(communicator) > 1 else Team()
+
+
+def _size(communicator: Any) -> int:
     if communicator is None:
-        return Team()
+        return 1
     if not all(hasattr(communicator, name) for name in ("Dup", "Allreduce", "allgather")):
         raise InputError(
             f"communicator is of type {type(communicator).__name__}; give one of mpi4py's, such as "
             "MPI.COMM_WORLD"
         )
-    return Ranks(communicator, device) if communicator.Get_size() > 1 else Team()
+    return int(communicator.Get_size())
+
+
+def threads_for(communicator: Any) -> int:
+    """default_threads() for each of a communicator's ranks, which share the cores of their hosts.
+
+    All ranks have to have the same number of threads, so it is that of the host where it is lowest.
+    """
+    own = default_threads()
+    if _size(communicator) == 1:
+        return own
+    cores, ranks = cores_and_ranks(communicator)
+    return int(min(communicator.allgather(max(1, min(own, cores // ranks)))))
+
+
+def cores_and_ranks(communicator: Any) -> tuple[int, int]:
+    """How many cores this host's ranks may use, and how many of them there are."""
+    from mpi4py import MPI
+
+    on_host = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+    usable = usable_cores()
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(usable))
+    together = set().union(*on_host.allgather(own))  # a launcher may bind each rank to some
+    cores = len(together) if len(own) <= usable else usable  # the least, where there is a quota
+    return cores, on_host.Get_size()
 
 
 def own_rows(team: Team, n_rows: int, batch_size: int) -> NDArray[np.int64] | None:

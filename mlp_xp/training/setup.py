@@ -16,7 +16,7 @@ from mlp_xp.nn import OBJECTIVES, Network, Optimizer, Schedule
 from mlp_xp.training.captured import CapturedStep
 from mlp_xp.training.config import SETTINGS, Config
 from mlp_xp.training.model import Model
-from mlp_xp.training.ranks import digest, own_rows
+from mlp_xp.training.ranks import digest, own_rows, threads_for
 from mlp_xp.training.step import PlainStep, TrainStep
 from mlp_xp.training.team import Team
 from mlp_xp.training.windowed import windowed_step
@@ -59,9 +59,11 @@ def check_validation(validation: Split | None, config: Config, schedule: Schedul
             raise InputError(f"{name} needs a validation set: give --validation 0.1 or a file")
 
 
-def settings_for(network: Network | None, config: Config | None) -> Config:
+def settings_for(
+    network: Network | None, config: Config | None, communicator: object = None
+) -> Config:
     """The settings, by default Config(), with those that a given network has decided already, and
-    the number of threads.
+    the number of threads, which the ranks of a communicator share.
 
     Raises InputError for one that is neither the default nor what the network is, and for anything
     but a Config.
@@ -72,9 +74,10 @@ def settings_for(network: Network | None, config: Config | None) -> Config:
             f"the settings are of type {type(config).__name__}; give a Config, such as "
             "Config(epochs=3)"
         )
-    threads = default_threads() if config.threads is None else 1
-    if threads > 1:  # otherwise nothing is known of BLAS's own
-        config = replace(config, threads=threads)
+    if config.threads is None:
+        threads = threads_for(communicator)
+        if threads > 1 or threads < default_threads():  # otherwise nothing is known of BLAS's own
+            config = replace(config, threads=threads)
     if network is None:
         return config
     decided = decided_by(network)
@@ -197,12 +200,14 @@ def _check_team(team: Team, network: Network, config: Config, train: Split) -> N
     """
     host, rows = CPU(), [train.take(i, i + 1)[0] for i in (0, len(train) - 1)]
     weights = [array for array in (train.weights, train.rows) if array is not None]
-    team.check_same(
+    difference = team.difference(
         settings=repr(config.to_dict()),
         device=network.device.on_host,
         data=digest(host, [*rows, train.y, *weights]),
         weights=digest(network.device, network.parameters()),
     )
+    if difference is not None:
+        raise InputError(f"{difference}; start all with the same")
 
 
 def new_train_step(

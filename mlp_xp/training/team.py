@@ -41,8 +41,9 @@ class Team:
         """What a function returns to the first worker, or raises there, for all of them."""
         return function()
 
-    def check_same(self, **values: Hashable) -> None:
-        """Raise InputError, naming the worker, unless all have the same values."""
+    def difference(self, **values: Hashable) -> str | None:
+        """Which of these values another worker has otherwise, in words; None if none."""
+        return None
 
 
 def share(n: int, rank: int, size: int) -> slice:

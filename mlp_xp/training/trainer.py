@@ -39,7 +39,7 @@ class Trainer:
         communicator: object = None,
     ):
         setup.check_data(data)
-        config = self.config = setup.settings_for(network, config)
+        config = self.config = setup.settings_for(network, config, communicator)
         device = device or (network.device if network else get_device())
         device.use()
         self.data, self.fingerprint = data, cache(data.fingerprint)  # a pass over all of the data
@@ -139,7 +139,7 @@ class Trainer:
         return learning_rates(self.config.lr, self.schedule, steps, total, warmup)
 
     def _end_epoch(self) -> None:
-        check_weights(self.network, self.epoch, self.config)
+        check_weights(self.network, self.epoch, self.config, self.team)
         speed, rate = self.n_rows / self.seconds, self.learning_rate
         epoch = Epoch(self.epoch, self.loss, self.seconds, speed, learning_rate=rate)
         if self.validation is not None:

@@ -1,0 +1,184 @@
+"""Running a command on the ranks that mpiexec has started: they speak with one voice, and end
+together."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import groupby
+from typing import Any, NoReturn
+
+from mlp_xp.cli import tell
+from mlp_xp.devices import device_errors
+from mlp_xp.devices.blas import default_threads
+from mlp_xp.errors import DeviceError, InputError
+from mlp_xp.training.ranks import cores_and_ranks, threads_for
+
+PATIENCE = 3.0
+"""Seconds in which all ranks fail, if what one of them has failed by is the same for all."""
+A_LOOK = 0.01
+"""Seconds between two looks at whether the others have come."""
+
+
+class Alone:
+    """The only process that runs a command.
+
+    rank, size: its number, of how many. place: its number among those on its host. communicator:
+    what a Trainer takes.
+    """
+
+    rank, size, place = 0, 1, 0
+    communicator: Any = None
+
+    def threads(self) -> int:
+        """How many threads each has, where nobody says it."""
+        return default_threads()
+
+    def meet(self) -> None:
+        """Wait until all are here, or have failed; raises what one of them has failed by."""
+
+    def members(self) -> str:
+        """Who shares each step, in words."""
+        return ""
+
+
+class Ranks(Alone):
+    """Those of MPI.COMM_WORLD, as one of them sees them. Raises InputError without an MPI."""
+
+    def __init__(self) -> None:
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:  # without a library of MPI's, it is the latter
+            raise InputError(
+                f"--distributed needs mpi4py and an MPI ({error}); in the clone: "
+                "pip install '.[mpi]'"
+            ) from error
+        self.communicator, self._failure = MPI.COMM_WORLD, MPI.Exception
+        self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
+        launched = max(
+            int(os.environ.get(name) or 1) for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+        )
+        if self.size == 1 < launched:
+            library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip()
+            raise InputError(
+                f"{launched} processes were started, but each is alone for mpi4py's {library}; "
+                "start them by the mpiexec that came with it"
+            )
+        # The training's messages have another communicator, so that this one is free at any moment.
+        self._meeting = self.communicator.Dup()
+        self.place = self.communicator.Split_type(MPI.COMM_TYPE_SHARED).Get_rank()
+        silence_others()
+        self._errors = sys.__stderr__ or sys.stderr
+        self._members = self._meeting.allgather((platform.node(), os.getpid()))
+        self._threads = threads_for(self.communicator)
+        self._cores, self._on_host = cores_and_ranks(self.communicator)
+        self._patience, self._ended = math.inf, False  # they may read their data at other speeds
+
+    def run(self, command: Callable[[], int]) -> int:
+        """Call a command on all ranks.
+
+        Returns the highest exit status on the first one, or raises what one of them has failed by;
+        the others return 0, since launchers join all statuses into one. What stops a rank while the
+        others wait for it in the middle of a step ends the program.
+        """
+        try:
+            status = self._run(command)
+        except (InputError, OSError, KeyboardInterrupt):
+            if self.rank == 0:
+                raise
+        return status if self.rank == 0 else 0
+
+    def _run(self, command: Callable[[], int]) -> int:
+        error, status = None, 0
+        try:
+            with device_errors():
+                status = command()
+        except (InputError, OSError, KeyboardInterrupt) as problem:
+            if self._ended:
+                raise
+            error = problem
+        except self._failure as problem:  # a connection that is lost
+            self._abort(DeviceError(f"MPI failed: {problem}"))
+        except BaseException:
+            traceback.print_exc(file=self._errors)
+            self._abort(RuntimeError("an error in the program, shown above"))
+        return self._meet(error, status)
+
+    def threads(self) -> int:
+        """See Alone."""
+        return self._threads
+
+    def meet(self) -> None:
+        """See Alone. From the first meeting on, all are as far."""
+        self._meet(None, 0)
+        self._patience = PATIENCE
+
+    def members(self) -> str:
+        """See Alone: the ranks' processes, and a hint where they are too many."""
+        of_host = [
+            f"{', '.join(str(process) for _, process in members)} on {host}"
+            for host, members in groupby(sorted(self._members), key=lambda member: member[0])
+        ]
+        found = f"{self.size} ranks share each step: processes {'; '.join(of_host)}"
+        if self._on_host > self._cores:
+            found += f", where only {self._cores} of the cores can be used; fewer ranks are faster"
+        return found
+
+    def _meet(self, error: BaseException | None, status: int) -> int:
+        """Wait for all ranks; the highest status, or raises the error of the first that has one."""
+        given_up = math.inf if error is None else time.monotonic() + self._patience
+        arrival = self._meeting.Ibarrier()
+        while not arrival.Test():  # MPI's own waiting would keep a core busy
+            try:
+                if error is not None and time.monotonic() > given_up:
+                    self._abort(error)
+                time.sleep(A_LOOK)
+            except KeyboardInterrupt as interrupt:  # the others have had it too
+                error = error or interrupt
+        mine = None if error is None else (_words(error), _status(error))
+        failures, statuses = zip(*self._meeting.allgather((mine, status)), strict=True)
+        first = next((rank for rank, failure in enumerate(failures) if failure), None)
+        if first is None:
+            return int(max(statuses))
+        self._ended = True
+        if first == self.rank and error is not None:
+            raise error
+        message, status = failures[first]
+        failure = InputError(f"{self._name(first)}: {message}")
+        failure.status = status
+        raise failure
+
+    def _name(self, rank: int) -> str:
+        return f"rank {rank} on {self._members[rank][0]}"
+
+    def _abort(self, error: BaseException) -> NoReturn:
+        sys.stderr = self._errors
+        tell(f"error: {self._name(self.rank)}: {_words(error)}; all ranks end")
+        self.communicator.Abort(_status(error))
+        raise error
+
+
+def silence_others() -> None:
+    """Let the first rank alone speak from here on, so that a wrong option is one line."""
+    with suppress(ImportError, RuntimeError):
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.Get_rank():
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (it stays open)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or "interrupted"
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    return int(getattr(error, "status", InputError.status))
