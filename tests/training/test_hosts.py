@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,14 @@ def test_two_hosts_agree_with_one_rank_by_what_they_send_each_other(n, hosts, ru
     for was, now in zip(before, sent(), strict=True):
         assert now - was > sums
     assert results["equal"]
+
+
+def test_the_command_line_trains_on_both_hosts(run):
+    line = "-m mlp_xp train --distributed --epochs 1 --hidden 16 --device cpu --out run"
+    done = run(2, *line.split())
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"2 ranks share each step: processes \d+ on first; \d+ on second", done.stderr)
+    assert float(re.search(r"^test accuracy ([\d.]+)%", done.stdout, re.MULTILINE)[1]) > 90
 
 
 def test_a_rank_that_is_killed_on_the_other_host_ends_all(run):
