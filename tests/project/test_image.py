@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
 # Without podman's own tmpfs on /tmp, which Docker doesn't bring.
-LOCKED_DOWN = ("--network=none", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all")
+LOCKED_DOWN = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=all")
 # Two BLAS threads wait for each other on a machine that is busy: one was 15 times as fast.
 ONE_THREAD = "--env=OPENBLAS_NUM_THREADS=1"
 STRANGER = "4321:4321"  # a user that the image has never heard of
@@ -120,8 +120,10 @@ def build(engine: dict[str, str], variant: str) -> Run:
     done = call(DOCKER / "build.sh", variant, base, "--layers", env=engine)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
-    def run(*arguments: object, options: tuple[object, ...] = (), stdin: str = "") -> Done:
-        options = (*LOCKED_DOWN, ONE_THREAD, *options)
+    def run(
+        *arguments: object, options: tuple[object, ...] = (), stdin: str = "", network: str = "none"
+    ) -> Done:
+        options = (f"--network={network}", *LOCKED_DOWN, ONE_THREAD, *options)
         command = ("podman", "run", "--rm", "-i", *options, f"mlp_xp:{variant}", *arguments)
         return call(*command, env=engine, input=stdin)
 
@@ -240,7 +242,8 @@ def test_a_required_device_that_is_missing_is_one_line_and_status_3(cpu):
 def test_stopping_the_container_saves_the_run(engine, cpu, tmp_path):
     tmp_path.chmod(0o777)
     command = [
-        *("podman", "run", "--rm", "--name=stopped", *LOCKED_DOWN, f"--volume={tmp_path}:/data"),
+        *("podman", "run", "--rm", "--name=stopped", "--network=none", *LOCKED_DOWN),
+        f"--volume={tmp_path}:/data",
         *("mlp_xp:cpu", "train", "--epochs", "10000", "--hidden", "16", "--out", "run"),
     ]
     with subprocess.Popen(command, env=engine, stdout=subprocess.PIPE, text=True) as training:
@@ -292,7 +295,7 @@ def test_ranks_are_started_in_another_container_by_ssh(engine, cpu_mpi, tmp_path
 
     with two_hosts() as (first, second):
         worker = subprocess.Popen(
-            ["podman", "run", "--rm", "--name=worker", "--hostname=worker", *LOCKED_DOWN[1:],
+            ["podman", "run", "--rm", "--name=worker", "--hostname=worker", *LOCKED_DOWN,
              f"--network=ns:/proc/{second}/ns/net", keys("job"), "--entrypoint=/usr/sbin/sshd",
              "mlp_xp:cpu-mpi", "-De"],
             env=engine, stderr=subprocess.PIPE, text=True,
@@ -302,8 +305,9 @@ def test_ranks_are_started_in_another_container_by_ssh(engine, cpu_mpi, tmp_path
             job, stranger = (
                 cpu_mpi(
                     *("-localhost", ADDRESSES[0], *RANKS),
-                    options=(f"--network=ns:/proc/{first}/ns/net", keys(name), hosts,
-                             "--env=HYDRA_HOST_FILE=/etc/mpi/hostfile", "--entrypoint=mpiexec"),
+                    network=f"ns:/proc/{first}/ns/net",
+                    options=("--entrypoint=mpiexec", keys(name), hosts,
+                             "--env=HYDRA_HOST_FILE=/etc/mpi/hostfile"),
                 )
                 for name in ("job", "stranger")
             )  # fmt: skip
