@@ -57,8 +57,7 @@ class Ranks(Alone):
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:  # without a library of MPI's, it is the latter
             raise InputError(
-                f"--distributed needs mpi4py and an MPI ({error}); in the clone: "
-                "pip install '.[mpi]'"
+                f"--distributed needs mpi4py ({error}): pip install '.[mpi]' in the clone"
             ) from error
         self.communicator, self._failure = MPI.COMM_WORLD, MPI.Exception
         self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
@@ -181,4 +180,4 @@ def _words(error: BaseException) -> str:
 def _status(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT
-    return int(getattr(error, "status", InputError.status))
+    return int(getattr(error, "status", InputError.status if isinstance(error, OSError) else 1))

@@ -58,8 +58,8 @@ MATHEMATICS = {
     "training/windowed/buffers.py", "training/windowed/product.py", "training/windowed/sgd.py",
 }  # fmt: skip
 EXTRAS = {
-    "PIL", "argcomplete", "cupy", "cupyx", "jinja2", "matplotlib", "onnx", "pyarrow", "scipy",
-    "sklearn", "tensorboardX", "torch",
+    "PIL", "argcomplete", "cupy", "cupyx", "jinja2", "matplotlib", "mpi4py", "onnx", "pyarrow",
+    "scipy", "sklearn", "tensorboardX", "torch",
 }  # fmt: skip
 CORE_LINES = 1000
 

@@ -42,13 +42,14 @@ NEEDS = {
     "COMP_LINE='mlp-xp tr' COMP_POINT=9 _ARGCOMPLETE=1 mlp-xp 8>answer && grep train answer",
     "sklearn": f"python -c '{FIT}'",
     "onnx": "python -m mlp_xp export run --format onnx --out m.onnx && test -s m.onnx",
+    "mpi": "mlp-xp train --data a.npz --epochs 1 --out one --distributed && "
+    "mpiexec -n 2 mlp-xp train --data a.npz --epochs 1 --out two --distributed",
     "tensorboard": "mlp-xp train --data a.npz --epochs 1 --out tb --log tensorboard && "
     "find . -name '*tfevents*' | grep .",
 }
 NOT_ALONE = {
     "cuda12": "half a gigabyte, for a GPU: its versions are looked up, see below",
     "cuda13": "the same; the tests of the images install it",
-    "mpi": "a communicator is given from outside; the tests of ranks do so",
     "test": "the README's second command installs it alone",
     "emulator": "for the tests of CUDA, which CI runs with it",
     "image": "for the tests of the images",

@@ -1,12 +1,9 @@
 """Training on the ranks of an MPI program against training alone, and its rules."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import mpi
 import mpi_program
 import numpy as np
 import pytest
@@ -15,19 +12,7 @@ from mlp_xp import Config, InputError, Trainer, get_device
 from mlp_xp.training.ranks import own_rows, team_of
 from mlp_xp.training.team import Team
 
-HELPERS = Path(mpi_program.__file__).parent
-ROOT = HELPERS.parents[1]
 SIZES = (2, 3, 4)
-
-
-def mpiexec() -> str:
-    """The launcher of the environment's MPI, before any other."""
-    pytest.importorskip("mpi4py")
-    own = Path(sys.executable).with_name("mpiexec")
-    found = str(own) if own.exists() else shutil.which("mpiexec")
-    if found is None:
-        pytest.skip("no mpiexec")
-    return found
 
 
 @pytest.fixture(
@@ -36,12 +21,8 @@ def mpiexec() -> str:
 def results(request, tmp_path_factory) -> dict:
     """What mpi_program found on so many ranks."""
     out = tmp_path_factory.mktemp("ranks") / "found.json"
-    command = [mpiexec(), "-n", str(request.param), sys.executable, str(HELPERS / "mpi_program.py")]
-    done = subprocess.run(
-        [*command, str(out)], capture_output=True, text=True, timeout=600, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, printed, errors = mpi.run(request.param, str(Path(mpi_program.__file__)), str(out))
+    assert status == 0, printed + errors
     return json.loads(out.read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,200 @@
+"""`train --distributed` on the ranks of mpiexec: one voice, one end, and what a run leaves."""
+
+import json
+import os
+import random
+import re
+import signal
+import time
+
+import mpi
+import numpy as np
+import pytest
+
+from mlp_xp.cli import main
+
+TRAIN = ("-m", "mlp_xp", "train", "--distributed")
+SMALL = ("--data", "rows.csv", "--dtype", "float64", "--batch-size", "8", "--hidden", "8")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a table of 600 rows."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(600, 3))
+    y = (X @ rng.normal(size=(3, 3))).argmax(axis=1)
+    lines = [f"{a:.4f},{b:.4f},{c:.4f},class {k}" for (a, b, c), k in zip(X, y, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,c,kind", *lines]) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def epochs(folder) -> list[dict]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [r for r in map(json.loads, lines) if r["record"] == "epoch"]
+
+
+def test_two_ranks_leave_one_run_with_the_result_of_one(folder, monkeypatch, capsys):
+    status, out, err = mpi.run(2, *TRAIN, *SMALL, "--epochs", "3", "--out", "two", cwd=folder)
+    assert status == 0, err
+    assert out.count("epoch 3/3") == 1
+    assert out.count("test accuracy") == 1
+    assert re.search(r"2 ranks share each step: processes \d+, \d+ on \S+$", err, re.MULTILINE)
+    assert err.count("saved two") == 1
+    monkeypatch.chdir(folder)
+    assert main(["train", *SMALL, "--epochs", "3", "--out", "one"]) == 0
+    alone = capsys.readouterr().out
+    assert re.findall("test accuracy.*", out) == re.findall("test accuracy.*", alone)
+    losses = [[epoch["loss"] for epoch in epochs(folder / name)] for name in ("two", "one")]
+    assert len(losses[0]) == 3
+    np.testing.assert_allclose(*losses, rtol=1e-9)
+
+
+def on_each(first: list[str], second: list[str]) -> list[str]:
+    """Arguments of mpi.run(1, ...) that give a second rank other ones."""
+    return [*TRAIN, *SMALL, *first, ":", "-n", "1", mpi.sys.executable, *TRAIN, *SMALL, *second]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("ranks", "arguments", "status", "message"),
+    [
+        (3, [*TRAIN, "--data", "none.csv"], 2, "none.csv: no such file or folder; check the path"),
+        (3, [*TRAIN, "--nonsense"], 2, "unrecognized arguments: --nonsense"),
+        (2, [*TRAIN, *SMALL, "--epochs", "none"], 2, "argument --epochs: "),
+        (2, [*TRAIN, *SMALL, "--out", "rows.csv"], 2, "rows.csv: can't be created"),
+        (2, [*TRAIN, *SMALL, "--patience", "2"], 2, "patience 2 needs a validation set"),
+        (2, [*TRAIN, *SMALL, "--quiet", "--lr", "1e30"], 2, "the loss became"),
+        (2, [*TRAIN, "--resume", "nowhere"], 2, "nowhere: no run is in there"),
+        (2, [*TRAIN, *SMALL, "--device", "cuda", "--require-device"], 3, "cuda: "),
+        (1, on_each(["--seed", "1"], []), 2, "the settings of rank 0 and rank 1 differ"),
+        (1, on_each([], ["--data", "no.csv"]), 2, "rank 1 on .*: no.csv: no such file or folder"),
+    ],
+)
+def test_what_is_wrong_is_one_line(folder, ranks, arguments, status, message):
+    begun = time.monotonic()
+    found, out, err = mpi.run(ranks, *arguments, cwd=folder)
+    (line,) = err.splitlines()
+    assert re.match(rf"mlp_xp( train)?: error: {message}", line)
+    assert (found, out) == (status, "")
+    assert time.monotonic() - begun < 15
+    if "1e30" not in arguments:  # a run that has begun
+        assert os.listdir(folder) == ["rows.csv"]
+
+
+@pytest.mark.full
+def test_a_failure_of_one_rank_alone_ends_all_with_a_line_that_names_it(folder):
+    program = (
+        "import sys, mlp_xp.training.callbacks as c\n"
+        "from mpi4py import MPI\n"
+        "from mlp_xp.cli import main, progress\n"
+        "def fail(*_):\n"
+        "    if MPI.COMM_WORLD.rank == 1: raise {error}\n"
+        "progress.SignalHandler.on_chunk = fail\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    for error, status, message in [
+        ("mlp_xp.DeviceError('the GPU failed')", 3, "the GPU failed; all ranks end"),
+        ("ZeroDivisionError('nothing')", 1, "an error in the program, shown above; all ranks end"),
+    ]:
+        begun = time.monotonic()
+        program_now = "import mlp_xp\n" + program.format(error=error)
+        arguments = ["-c", program_now, *TRAIN[2:], *SMALL, "--quiet"]
+        found, _, err = mpi.run(2, *arguments, cwd=folder)
+        assert found == status
+        assert time.monotonic() - begun < 10
+        lines = [line for line in err.splitlines() if line.startswith("mlp_xp")]
+        assert len(lines) == 1
+        assert re.fullmatch(rf"mlp_xp: error: rank 1 on \S+: {message}", lines[0])
+        assert ("ZeroDivisionError: nothing" in err) == (status == 1)
+
+
+class Run:
+    """A run on two ranks that a test can stop. pids: their processes, once it has begun."""
+
+    def __init__(self, folder, *arguments: str):
+        self.out, self.err = folder / "out.txt", folder / "err.txt"
+        with self.out.open("w") as out, self.err.open("w") as err:
+            self.process = mpi.start(2, *TRAIN, *arguments, cwd=folder, stdout=out, stderr=err)
+
+    def pids(self) -> list[int]:
+        found, begun = None, time.monotonic()
+        while not found:
+            assert time.monotonic() - begun < 30, self.err.read_text()
+            time.sleep(0.01)
+            text = self.err.read_text(encoding="utf-8")
+            found = re.search(r"processes (\d+), (\d+) on .*\n", text)
+        return [int(pid) for pid in found.groups()]
+
+
+LONG = (*SMALL, "--epochs", "150", "--dropout", "0.2", "--optimizer", "adam")
+
+
+@pytest.fixture
+def whole(folder):
+    """The model of a run that nothing has stopped."""
+    status, _, err = mpi.run(2, *TRAIN, *LONG, "--out", "whole", cwd=folder)
+    assert status == 0, err
+    return (folder / "whole" / "model.safetensors").read_bytes()
+
+
+def finish(folder) -> bytes:
+    status, _, err = mpi.run(2, *TRAIN, "--resume", "run", cwd=folder)
+    assert status == 0, err
+    assert len(epochs(folder / "run")) == 150
+    return (folder / "run" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_mpiexec_saves_once_and_stops_all(folder, whole, signum, status):
+    run = Run(folder, *LONG, "--out", "run", "--checkpoint-every", "1h")
+    run.pids()
+    while not (folder / "run" / "metrics.jsonl").read_text().count('"epoch"'):
+        time.sleep(0.01)
+    run.process.send_signal(signum)
+    assert run.process.wait(timeout=10) == status
+    err = run.err.read_text(encoding="utf-8")
+    assert err.count("mlp_xp: stopped ") == 1
+    assert err.endswith(
+        "continue with: mpiexec -n 2 python -m mlp_xp train --resume run --distributed\n"
+    )
+    assert (folder / "run" / "checkpoint.safetensors").exists()
+    assert finish(folder) == whole
+
+
+@pytest.mark.full
+def test_a_signal_to_one_rank_stops_all(folder, whole):
+    run = Run(folder, *LONG, "--out", "run")
+    pids = run.pids()
+    time.sleep(0.3)
+    os.kill(pids[1], signal.SIGTERM)
+    assert run.process.wait(timeout=10) == 143
+    assert finish(folder) == whole
+
+
+@pytest.mark.full
+def test_a_run_of_which_ranks_are_killed_twenty_times_ends_with_the_same_bits(folder, whole):
+    rng, began = random.Random(5), ["--out", "run", *LONG, "--checkpoint-every", "1"]
+    for kill in range(20):
+        run = Run(folder, *(began if kill == 0 else ["--resume", "run"]))
+        pid = run.pids()[kill % 2]
+        time.sleep(rng.uniform(0, 0.4))
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        assert run.process.wait(timeout=10) == 9
+        assert time.monotonic() - killed < 10
+        assert f"PID {pid} RUNNING AT" in run.out.read_text(encoding="utf-8")  # so mpiexec says
+    assert 0 < len(epochs(folder / "run")) < 150
+    assert finish(folder) == whole
+
+
+@pytest.mark.full
+def test_another_number_of_ranks_is_told(folder):
+    short = (*SMALL, "--epochs", "2", "--out", "run")
+    assert mpi.run(2, *TRAIN, *short, cwd=folder)[0] == 0
+    status, _, err = mpi.run(3, *TRAIN, "--resume", "run", "--epochs", "4", cwd=folder)
+    assert status == 0, err
+    assert (
+        "warning: this run was on 2 ranks and continues on 3: its results will be the same up to "
+        "rounding, not bit for bit"
+    ) in err
