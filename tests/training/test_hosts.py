@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from hosts import ADDRESSES, NAMESPACES, ip, two_hosts
 
 HELPERS = Path(mpi_program.__file__).parent
+TRAIN = ("-m", "mlp_xp", "train", "--distributed")
 KILLED = """
 import os, signal
 import mpi_program
@@ -43,8 +45,8 @@ def hosts() -> Iterator[tuple[int, int]]:
 
 
 @pytest.fixture
-def run(hosts, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs Python on both hosts."""
+def start(hosts, tmp_path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python on both hosts."""
     pytest.importorskip("mpi4py")
     own = Path(sys.executable).with_name("mpiexec")
     mpiexec = str(own) if own.exists() else shutil.which("mpiexec")
@@ -58,17 +60,35 @@ def run(hosts, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
         f'exec nsenter --target {hosts[1]} {" ".join(NAMESPACES)} --pid -- sh -c "$*"\n'
     )
     ssh.chmod(0o755)
-
     command = ["nsenter", "--target", str(hosts[0]), *NAMESPACES, f"--wd={tmp_path}", mpiexec]
     command += ["--hosts", ",".join(ADDRESSES), "-launcher", "ssh", "-launcher-exec", str(ssh)]
     paths = {"PYTHONPATH": f"{HELPERS.parents[1]}:{HELPERS}"}
 
-    def run(n: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    started = []
+
+    def start(n: int, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
             [*command, "-n", str(n), sys.executable, *arguments],
-            capture_output=True, text=True, timeout=600, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **paths, "OPENBLAS_NUM_THREADS": "1"},
         )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(start) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python on both hosts."""
+
+    def run(n: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        process = start(n, *arguments)
+        texts = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, *texts)
 
     return run
 
@@ -102,12 +122,20 @@ def test_two_hosts_agree_with_one_rank_by_what_they_send_each_other(n, hosts, ru
     assert results["equal"]
 
 
-def test_the_command_line_trains_on_both_hosts(run):
-    line = "-m mlp_xp train --distributed --epochs 1 --hidden 16 --device cpu --out run"
-    done = run(2, *line.split())
+def test_the_command_line_stops_and_goes_on_to_the_same_bits(start, run, tmp_path):
+    settings = ("--epochs", "3", "--hidden", "16", "--device", "cpu")
+    done = run(2, *TRAIN, *settings, "--out", "whole")
     assert done.returncode == 0, done.stderr
     assert re.search(r"2 ranks share each step: processes \d+ on first; \d+ on second", done.stderr)
     assert float(re.search(r"^test accuracy ([\d.]+)%", done.stdout, re.MULTILINE)[1]) > 90
+    process = start(2, *TRAIN, *settings, "--out", "parts")
+    assert process.stdout.readline().startswith("epoch 1/3")
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    done = run(2, *TRAIN, "--resume", "parts")
+    assert done.returncode == 0, done.stderr
+    whole, parts = (tmp_path / name / "model.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
 
 
 def test_a_rank_that_is_killed_on_the_other_host_ends_all(run):
