@@ -49,9 +49,9 @@ def select(arguments: argparse.Namespace, place: int = 0) -> Device:
 
     place: this process's number among those on its host that train together.
     """
-    from mlp_xp.devices import get_device
+    from mlp_xp.devices.device import get_device, gpu_of_place
 
-    device = get_device(arguments.device, require=is_required(arguments))
+    device = get_device(gpu_of_place(arguments.device, place), require=is_required(arguments))
     if device.fallback_reason and device.requested != "auto":
         tell(
             f"warning: {device.requested} can't be used, so this runs on the CPU: "

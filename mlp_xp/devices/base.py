@@ -40,8 +40,11 @@ class Device(ABC):
         """A copy of a host array on the device, or the array itself if it is already there."""
 
     @abstractmethod
-    def to_host(self, array: Array) -> HostArray:
-        """A device array as a NumPy array. Waits until it has been computed."""
+    def to_host(self, array: Array, out: HostArray | None = None) -> HostArray:
+        """A device array as a NumPy array. Waits until it has been computed.
+
+        out: takes it, an array from empty_pinned() of the same shape and dtype.
+        """
 
     @abstractmethod
     def synchronize(self) -> None:
@@ -93,9 +96,12 @@ class CPU(Device):
         """The array itself."""
         return np.asarray(array)
 
-    def to_host(self, array: Array) -> HostArray:
-        """The array itself."""
-        return np.asarray(array)
+    def to_host(self, array: Array, out: HostArray | None = None) -> HostArray:
+        """The array itself, or out."""
+        if out is None:
+            return np.asarray(array)
+        np.copyto(out, array)
+        return out
 
     def synchronize(self) -> None:
         """Return at once: NumPy never works in the background."""

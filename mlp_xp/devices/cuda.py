@@ -7,7 +7,7 @@ import math
 import re
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from threading import Lock, local
 from typing import Any
@@ -47,8 +47,17 @@ class CUDA(Device):
         """The device itself: nothing in it changes."""
         return self
 
+    @property
+    def pci_bus_id(self) -> str:
+        """Which one it is of its host's, however many of them a process may see."""
+        return str(self._device.pci_bus_id)
+
     def use(self) -> None:
         self._device.use()
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Within it, this is the thread's current device."""
+        return self._device  # type: ignore[no-any-return]
 
     def to_device(self, array: Any) -> Array:
         """A copy on the GPU, or the array itself if it is already there.
@@ -71,10 +80,10 @@ class CUDA(Device):
                 wait()
             return out
 
-    def to_host(self, array: Array) -> HostArray:
+    def to_host(self, array: Array, out: HostArray | None = None) -> HostArray:
         """A copy on the host."""
         with self._device:
-            host: HostArray = self.xp.asnumpy(array)
+            host: HostArray = self.xp.asnumpy(array, out=out)
         return host
 
     def synchronize(self) -> None:

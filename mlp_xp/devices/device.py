@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from mlp_xp.devices.base import CPU, Device
 from mlp_xp.devices.cuda import CUDA, is_of_memory
-from mlp_xp.devices.probe import first_line, probe
+from mlp_xp.devices.probe import count_gpus, first_line, probe
 from mlp_xp.errors import DeviceError, DeviceUnavailable, InputError
 
 CUPY = re.compile(r"(cupy|cupyx|cupy_backends|cuda\.pathfinder)(\.|$)")
@@ -36,6 +36,16 @@ def get_device(name: str = "auto", *, require: bool = False) -> Device:
             raise DeviceError(f"{'cuda' if name == 'auto' else name}: {error}") from error
         return CPU(name, error.cause if name == "auto" else str(error))
     return CUDA(index, name)
+
+
+def gpu_of_place(name: str, place: int) -> str:
+    """Which device `auto` and `cuda` are for the rank with this place on its host.
+
+    The ranks take in turn the GPUs that a process sees. For the first of them the name remains, and
+    where there is none: get_device() has the cause. So do other names.
+    """
+    count = count_gpus() if name in ("auto", "cuda") else 0
+    return f"cuda:{place % count}" if count and place % count else name
 
 
 def cuda_index(name: str) -> int:

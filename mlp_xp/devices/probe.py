@@ -73,6 +73,14 @@ def probe(index: int) -> Iterator[tuple[str, str]]:
         yield step, found
 
 
+def count_gpus() -> int:
+    """How many GPUs this process sees; 0 where it can't tell, of which probe() has the cause."""
+    try:
+        return int(_import_cupy().cuda.runtime.getDeviceCount())
+    except Exception:  # a broken installation can raise anything
+        return 0
+
+
 def _import_cupy() -> Any:
     try:
         with warnings.catch_warnings():

@@ -17,6 +17,7 @@ from mlp_xp.devices.device import cuda_index
 from mlp_xp.devices.probe import probe
 from mlp_xp.diagnostics.kernels import PRODUCTS, kernel_speeds
 from mlp_xp.diagnostics.parity import TOLERANCE, compare, first_rows, trace
+from mlp_xp.diagnostics.ranks import mpi_library, way_of_sums
 from mlp_xp.errors import DeviceError, DeviceUnavailable
 from mlp_xp.training import Config, Trainer, train
 from mlp_xp.training.captured import CapturedStep
@@ -66,7 +67,7 @@ def machine() -> dict[str, str]:
 
 
 def examine(name: str) -> Iterator[Finding]:
-    """Check a device: each step of the probe, its agreement with NumPy, and its speed.
+    """Check a device: each step of the probe, its agreement with NumPy, its speed, and its ranks.
 
     The CPU is compared with itself in float64 instead, and OpenBLAS's kernels with each other.
     Findings come as soon as they are made. If the device can't be used, or fails, the finding that
@@ -92,6 +93,7 @@ def examine(name: str) -> Iterator[Finding]:
                 yield from _kernels()
             else:
                 yield from _speed(device, data, graph=False)
+            yield from _ranks(device)
     except DeviceError as error:
         yield Finding("run", "", False, str(error))
 
@@ -150,6 +152,12 @@ def _kernels() -> Iterator[Finding]:
         found = "; ".join(filter(None, [", ".join(speeds), remark]))
         values = {f"gflops_{size}": speed for size, speed in zip(sizes, gflops, strict=False)}
         yield Finding("OpenBLAS's kernels, GFLOP/s on one thread", kernel, None, found, values)
+
+
+def _ranks(device: Device) -> Iterator[Finding]:
+    yield Finding("ranks, as mpiexec starts them", "MPI", None, mpi_library())
+    if not device.on_host:
+        yield Finding("ranks, as mpiexec starts them", "sums", None, way_of_sums())
 
 
 def _driver() -> str:

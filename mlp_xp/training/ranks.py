@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mlp_xp.devices import Device
 from mlp_xp.devices.blas import default_threads
 from mlp_xp.devices.cores import usable_cores
+from mlp_xp.devices.nccl import connect
 from mlp_xp.errors import InputError
 from mlp_xp.training.team import Team
 from mlp_xp.types import Array, Arrays, HostArray
@@ -35,14 +36,16 @@ class Ranks(Team):
     """The ranks of a communicator of mpi4py's, which is duplicated.
 
     Messages of a user's own on the same communicator don't meet those of the training. The order of
-    a sum is MPI's, which depends on the number of ranks and of values alone. On a GPU, what is
-    added up goes by way of the host.
+    a sum is MPI's, which depends on the number of ranks and of values alone, or NCCL's.
+
+    transport: the way that sums take, in words, such as "MPI" or "NCCL 2.27.7".
     """
 
     def __init__(self, communicator: Any, device: Device):
         self.communicator, self.device = communicator.Dup(), device
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
-        self._flats: dict[Any, HostArray] = {}
+        self._nccl, self.transport = connect(self.communicator, device)
+        self._kept: dict[Any, tuple[Array, list[HostArray]]] = {}
 
     def barrier(self) -> None:
         request = self.communicator.Ibarrier()
@@ -55,21 +58,27 @@ class Ranks(Team):
         return out
 
     def total(self, arrays: Arrays) -> Arrays:
-        """The sums, by one message: the arrays one after another in two flat buffers."""
-        ends = np.cumsum([array.size for array in arrays])
-        dtype = arrays[0].dtype
-        key = (int(ends[-1]), dtype)
-        if key not in self._flats:
-            self._flats[key] = self.device.empty_pinned((2, int(ends[-1])), dtype)
-        own, sums = self._flats[key]
-        for array, end in zip(arrays, ends, strict=True):
-            own[end - array.size : end] = self.device.to_host(array).reshape(-1)
-        self.sum([own], sums)
-        parts = np.split(sums, ends[:-1])
-        return [
-            self.device.to_device(part.reshape(array.shape))
-            for part, array in zip(parts, arrays, strict=True)
-        ]
+        """The sums, by one message of all arrays; what has them is overwritten by the next call."""
+        ends = np.cumsum([array.size for array in arrays]).tolist()
+        flat, staged = self._buffers(ends[-1], arrays[0].dtype)
+        self.device.xp.concatenate([array.reshape(-1) for array in arrays], out=flat)
+        if self._nccl is not None:
+            self._nccl.sum(flat)
+        elif self.device.on_host:
+            flat = self.sum([flat], staged[0])
+        else:
+            self.sum([self.device.to_host(flat, staged[0])], staged[1])
+            self.device.upload(staged[1], flat)()
+        parts = self.device.xp.split(flat, ends[:-1])
+        return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+    def _buffers(self, size: int, dtype: Any) -> tuple[Array, list[HostArray]]:
+        """For so many values, kept: one on the device, and those on the host that they pass."""
+        if (size, dtype) not in self._kept:
+            n_staged = 1 if self.device.on_host else 2 if self._nccl is None else 0
+            staged = [self.device.empty_pinned((size,), dtype) for _ in range(n_staged)]
+            self._kept[size, dtype] = self.device.xp.empty(size, dtype), staged
+        return self._kept[size, dtype]
 
     def count(self, n: int) -> int:
         return int(self.communicator.allreduce(n))

@@ -133,6 +133,7 @@ class Emulator:
             }
 
         return {
+            "deviceGetPCIBusId": lambda device: f"0000:{device + 1:02X}:00.0",
             "memGetInfo": mem_get_info,
             "getDeviceProperties": get_device_properties,
             "streamQuery": lambda stream: self.cuda.emulator_stream_query(ADDRESS(stream)),

@@ -17,6 +17,7 @@ import pytest
 import mlp_xp
 from mlp_xp.devices import CPU, CUDA, Device, device_errors, get_device
 from mlp_xp.devices.cuda import BLOCK_BYTES
+from mlp_xp.devices.device import gpu_of_place
 from mlp_xp.devices.probe import CAPABILITY, DRIVER, STATUS, probe
 from mlp_xp.errors import DeviceError, DeviceUnavailable, InputError
 
@@ -141,7 +142,7 @@ def fake(monkeypatch):
         ones=lambda *a, **k: np.ones(*a, **k).view(OnGPU),
         empty=here(lambda *a, **k: np.empty(*a, **k).view(OnGPU)),
         asarray=here(lambda array: np.array(array).view(OnGPU)),
-        asnumpy=here(np.asarray),
+        asnumpy=here(lambda array, out=None: np.asarray(array)),
         get_default_memory_pool=lambda: SimpleNamespace(free_bytes=here(lambda: 24)),
     )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
@@ -162,6 +163,27 @@ def test_a_gpu_that_passes_the_probe_is_used(fake, name, index):
     assert device.xp is fake
     assert device.free_memory() == 1024
     assert fake.current == index
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_each_rank_of_a_host_takes_the_next_gpu(fake, name):
+    assert [gpu_of_place(name, place) for place in range(3)] == [name, "cuda:1", name]
+    # As where CUDA_VISIBLE_DEVICES leaves a GPU of its own to each.
+    fake.cuda.runtime.getDeviceCount = lambda: 1
+    assert [gpu_of_place(name, place) for place in range(3)] == [name] * 3
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda:0", "cuda:9", "tpu"])
+def test_a_name_that_is_no_gpus_choice_stays(fake, name):
+    assert gpu_of_place(name, 1) == name
+
+
+@pytest.mark.parametrize("count", [lambda: 0, raising(CUDAError(35))])
+def test_without_a_gpu_the_name_stays_and_the_device_has_the_cause(fake, monkeypatch, count):
+    fake.cuda.runtime.getDeviceCount = count
+    assert gpu_of_place("cuda", 1) == "cuda"
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert gpu_of_place("auto", 1) == "auto"
 
 
 def test_a_gpu_is_used_whichever_is_current(fake):
@@ -188,6 +210,13 @@ def test_the_cpu_copies_nothing_and_has_no_limit():
     assert device.to_device(array) is array
     assert device.to_host(array) is array
     assert device.free_memory() is None
+
+
+def test_an_array_is_fetched_into_a_pinned_one(device):
+    out = device.empty_pinned((2, 3), "float32")
+    found = device.to_host(device.to_device(np.arange(6, dtype="float32").reshape(2, 3)), out)
+    assert found is out
+    assert out.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_uploading_copies_a_pinned_array(device):

@@ -24,9 +24,10 @@ def nothing_required(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def no_kernels_are_measured(monkeypatch):
-    """That takes a second; test_kernels.py does it."""
+def no_processes_are_started(monkeypatch):
+    """They take a second; test_kernels.py and test_ranks.py start them."""
     monkeypatch.setattr(doctor, "kernel_speeds", lambda: iter(()))
+    monkeypatch.setattr(doctor, "mpi_library", lambda: "MPI 9.1, by mpi4py 9.2")
 
 
 @pytest.fixture
@@ -118,6 +119,7 @@ def test_a_cpu_report_names_the_machine_and_passes(capsys):
     out, error = capsys.readouterr()
     assert error == ""
     assert f"NumPy        {np.__version__}, " in out
+    assert "cpu: ranks, as mpiexec starts them\n        MPI              MPI 9.1, " in out
     assert out.count("  pass  ") == 6
     assert "FAIL" not in out
     assert out.count("samples/s") == 3

@@ -24,7 +24,8 @@ def mpiexec() -> str:
 def start(ranks: int, *arguments: str, **options) -> subprocess.Popen:
     """Python with these arguments on so many ranks."""
     command = [mpiexec(), "-n", str(ranks), sys.executable, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, text=True, **options)
 
 

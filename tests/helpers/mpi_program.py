@@ -38,23 +38,22 @@ SETTINGS = {
 }
 
 
-def data_for(objective: str) -> Dataset:
-    """2,603 rows, so more than a chunk, whose last batch is ragged."""
+def data_for(objective: str, rows: int = 2603) -> Dataset:
+    """By default more rows than a chunk has; the last batch is ragged."""
     rng = np.random.default_rng(3)
-    X = rng.normal(size=(2603, 6))
-    targets = X @ rng.normal(size=(6, 3)) + rng.normal(size=(2603, 3))
+    X = rng.normal(size=(rows, 6))
+    targets = X @ rng.normal(size=(6, 3)) + rng.normal(size=(rows, 3))
     y = {"multiclass": targets.argmax(axis=1), "multilabel": (targets > 0).astype("float32")}
-    weights = rng.uniform(0.5, 2, 2603)
+    weights = rng.uniform(0.5, 2, rows)
     split = Split(X, y.get(objective, targets.astype("float32")), weights)
     return Dataset("made", split, None, 3, objective)
 
 
-def train(changes: dict, communicator=None, **more) -> dict:
+def train(changes: dict, communicator=None, device="cpu", rows=2603, **more) -> dict:
     """The losses and the weights after training by BASE with these changes."""
     config = Config(**{**BASE, **changes, **more})
-    trainer = Trainer(
-        data_for(config.objective), config, get_device("cpu"), communicator=communicator
-    )
+    data = data_for(config.objective, rows)
+    trainer = Trainer(data, config, get_device(device), communicator=communicator)
     trainer.fit()
     losses = [(e.loss, e.validation_loss or 0.0) for e in trainer.history]
     return {"losses": losses, "weights": [w.tolist() for w in trainer.network.parameters()]}

@@ -243,8 +243,12 @@ class StandIn(Device):
     def to_device(self, array: Any) -> Array:
         return array if isinstance(array, Array) else Array(np.array(array), self.trace)
 
-    def to_host(self, array: Any) -> np.ndarray:
-        return np.array(array._read("to_host()") if isinstance(array, Array) else array)
+    def to_host(self, array: Any, out: np.ndarray | None = None) -> np.ndarray:
+        host = array._read("to_host()") if isinstance(array, Array) else array
+        if out is None:
+            return np.array(host)
+        np.copyto(out, host, casting="no")
+        return out
 
     def synchronize(self) -> None:
         pass

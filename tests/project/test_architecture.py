@@ -27,7 +27,8 @@ TOP_LEVEL = [
 SUBMODULES = {
     "nn": ["activations", "inputs", "rng", "losses", "network", "optimizers", "schedules"],
     "devices": [
-        "base", "cores", "kernels", "denormals", "probe", "cublas", "cuda", "device", "blas",
+        "base", "cores", "kernels", "denormals", "probe", "cublas", "cuda", "nccl", "device",
+        "blas",
     ],
     "data": [
         "memory", "checks", "classes", "raw", "values", "columns", "encoder", "labels", "tablefile",
@@ -44,7 +45,7 @@ SUBMODULES = {
         "losses", "optimizers", "parameters", "convert", "progress", "rows", "step", "validation",
         "fitting", "lbfgs", "base", "classifier", "regressor",
     ],
-    "diagnostics": ["kernels", "parity", "doctor"],
+    "diagnostics": ["kernels", "parity", "ranks", "doctor"],
     "report": [
         "findings", "parts", "answers", "inputs", "inside", "reading", "figures", "plots",
         "pictures", "sections", "answer_sections", "drawing", "inner_sections", "origin",
