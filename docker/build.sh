@@ -1,5 +1,5 @@
 #!/bin/sh
-# docker/build.sh [cpu|cuda12|cuda13] [further options of `build`]
+# docker/build.sh [cpu|cuda12|cuda13][-mpi] [further options of `build`]
 #
 # Builds mlp_xp:VARIANT with docker, podman or buildah: with ENGINE, or the first one found.
 set -eu
@@ -8,9 +8,14 @@ cd "$(dirname "$0")/.."
 variant=${1:-cpu}
 [ $# -eq 0 ] || shift
 case $variant in
+    *-mpi) extra=${variant%-mpi} mpi=mpi ;;
+    *) extra=$variant mpi= ;;
+esac
+case $extra in
     cpu) extra= ;;
-    cuda12 | cuda13) extra=$variant ;;
-    *) echo "build.sh: unknown variant '$variant': cpu, cuda12 or cuda13" >&2; exit 2 ;;
+    cuda12 | cuda13) ;;
+    *) echo "build.sh: unknown variant '$variant': cpu, cuda12 or cuda13, or one of them with -mpi" >&2
+       exit 2 ;;
 esac
 
 if [ -z "${ENGINE:-}" ]; then
@@ -23,6 +28,7 @@ if [ -z "${ENGINE:-}" ]; then
 fi
 
 set -- --file docker/Dockerfile --tag "mlp_xp:$variant" --build-arg "EXTRA=$extra" \
+    --build-arg "MPI=$mpi" \
     --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
     --build-arg "REVISION=$(git rev-parse --verify --quiet HEAD 2>/dev/null || echo unknown)" "$@"
 

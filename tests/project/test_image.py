@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosts import ADDRESSES, two_hosts
 from PIL import Image
 
 import mlp_xp
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
 # Without podman's own tmpfs on /tmp, which Docker doesn't bring.
-LOCKED_DOWN = ("--network=none", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all")
+LOCKED_DOWN = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=all")
 # Two BLAS threads wait for each other on a machine that is busy: one was 15 times as fast.
 ONE_THREAD = "--env=OPENBLAS_NUM_THREADS=1"
 STRANGER = "4321:4321"  # a user that the image has never heard of
@@ -65,6 +66,9 @@ assert len(nvrtc.getCUBIN(program)) > 1000
 loaded = {line.split("/")[-1].split(".so")[0] for line in open("/proc/self/maps") if "/lib" in line}
 print(*sorted(name for name in loaded if name.startswith(("libcu", "libnv"))))
 """
+
+# mpiexec's words for what two ranks train.
+RANKS = ("-n", 2, "mlp_xp", "train", "--distributed", "--epochs", 1, "--hidden", 16, "--out", "run")
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
@@ -116,8 +120,10 @@ def build(engine: dict[str, str], variant: str) -> Run:
     done = call(DOCKER / "build.sh", variant, base, "--layers", env=engine)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
-    def run(*arguments: object, options: tuple[object, ...] = (), stdin: str = "") -> Done:
-        options = (*LOCKED_DOWN, ONE_THREAD, *options)
+    def run(
+        *arguments: object, options: tuple[object, ...] = (), stdin: str = "", network: str = "none"
+    ) -> Done:
+        options = (f"--network={network}", *LOCKED_DOWN, ONE_THREAD, *options)
         command = ("podman", "run", "--rm", "-i", *options, f"mlp_xp:{variant}", *arguments)
         return call(*command, env=engine, input=stdin)
 
@@ -138,6 +144,11 @@ def cpu(engine) -> Run:
 @pytest.fixture(scope="module")
 def cuda13(engine) -> Run:
     return build(engine, "cuda13")
+
+
+@pytest.fixture(scope="module")
+def cpu_mpi(engine) -> Run:
+    return build(engine, "cpu-mpi")
 
 
 def accuracy(output: str) -> str:
@@ -231,7 +242,8 @@ def test_a_required_device_that_is_missing_is_one_line_and_status_3(cpu):
 def test_stopping_the_container_saves_the_run(engine, cpu, tmp_path):
     tmp_path.chmod(0o777)
     command = [
-        *("podman", "run", "--rm", "--name=stopped", *LOCKED_DOWN, f"--volume={tmp_path}:/data"),
+        *("podman", "run", "--rm", "--name=stopped", "--network=none", *LOCKED_DOWN),
+        f"--volume={tmp_path}:/data",
         *("mlp_xp:cpu", "train", "--epochs", "10000", "--hidden", "16", "--out", "run"),
     ]
     with subprocess.Popen(command, env=engine, stdout=subprocess.PIPE, text=True) as training:
@@ -241,6 +253,72 @@ def test_stopping_the_container_saves_the_run(engine, cpu, tmp_path):
         assert stop.returncode == 0, stop.stderr
     assert training.returncode == 128 + signal.SIGTERM
     assert RunFolder(tmp_path / "run").checkpoint.exists()
+
+
+@pytest.mark.image
+def test_the_image_with_mpi_weighs_at_most_530_mb(engine, cpu_mpi):
+    assert int(inspect(engine, "cpu-mpi", "{{.Size}}")) <= 530e6
+
+
+@pytest.mark.image
+def test_two_ranks_train_in_a_container_without_any_rights(cpu_mpi, tmp_path):
+    tmp_path.chmod(0o777)
+    done = cpu_mpi(
+        *RANKS,
+        options=("--entrypoint=mpiexec", f"--user={STRANGER}", f"--volume={tmp_path}:/data"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 ranks share each step" in done.stderr
+    accuracy(done.stdout)
+    assert RunFolder(tmp_path / "run").model.exists()
+
+
+@pytest.mark.image
+def test_ranks_are_started_in_another_container_by_ssh(engine, cpu_mpi, tmp_path):
+    """As the launcher and a worker of Kubernetes' MPIJob, without Kubernetes: each has an address
+    of its own, and a key pair of the job is mounted into both."""
+    for name in ("job", "stranger"):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = cpu_mpi(
+            *("-q", "-t", "ecdsa", "-b", 521, "-N", "", "-f", "/data/id_rsa"),
+            options=("--entrypoint=ssh-keygen", "--user=0", f"--volume={folder}:/data"),
+        )
+        assert done.returncode == 0, done.stderr
+        shutil.copy(folder / "id_rsa.pub", folder / "authorized_keys")
+        (folder / "id_rsa").chmod(0o644)  # root's, as Kubernetes mounts it
+    (tmp_path / "hostfile").write_text(f"{ADDRESSES[1]}:2\n")
+    hosts = f"--volume={tmp_path}/hostfile:/etc/mpi/hostfile:ro"
+
+    def keys(name: str) -> str:
+        return f"--volume={tmp_path / name}:/home/mlp_xp/.ssh:ro"
+
+    with two_hosts() as (first, second):
+        worker = subprocess.Popen(
+            ["podman", "run", "--rm", "--name=worker", "--hostname=worker", *LOCKED_DOWN,
+             f"--network=ns:/proc/{second}/ns/net", keys("job"), "--entrypoint=/usr/sbin/sshd",
+             "mlp_xp:cpu-mpi", "-De"],
+            env=engine, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert "listening" in worker.stderr.readline()
+            job, stranger = (
+                cpu_mpi(
+                    *("-localhost", ADDRESSES[0], *RANKS),
+                    network=f"ns:/proc/{first}/ns/net",
+                    options=("--entrypoint=mpiexec", keys(name), hosts,
+                             "--env=HYDRA_HOST_FILE=/etc/mpi/hostfile"),
+                )
+                for name in ("job", "stranger")
+            )  # fmt: skip
+        finally:
+            call("podman", "stop", "--time=5", "worker", env=engine)
+            worker.communicate()
+    assert job.returncode == 0, job.stderr
+    assert re.search(r"2 ranks share each step: processes \d+, \d+ on worker", job.stderr)
+    accuracy(job.stdout)
+    assert stranger.returncode != 0
+    assert "Host key verification failed" in stranger.stderr
 
 
 @pytest.mark.image_gpu
