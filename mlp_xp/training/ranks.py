@@ -27,6 +27,8 @@ from mlp_xp.types import Array, Arrays, HostArray
 
 T = TypeVar("T")
 
+SMALL_BYTES = 2**18
+"""Bytes up to which copying an array takes less than a message more does, between hosts."""
 A_LOOK = 0.001
 """Seconds between two looks at whether the others have come, where that may take long."""
 
@@ -55,21 +57,37 @@ class Ranks(Team):
         return out
 
     def total(self, arrays: Arrays) -> Arrays:
-        """The sums, by one message: the arrays one after another in two flat buffers."""
+        """The sums: on the host, of each large array in its own memory; of all others together."""
+        alone = [self.device.on_host and array.nbytes > SMALL_BYTES for array in arrays]
+        small = [array for array, large in zip(arrays, alone, strict=True) if not large]
+        others = iter(self._joint_total(small))
+        return [
+            self._add_up(np.ascontiguousarray(array)) if large else next(others)
+            for array, large in zip(arrays, alone, strict=True)
+        ]
+
+    def _joint_total(self, arrays: Arrays) -> Arrays:
+        """The sums, by one message: the arrays one after another in a flat buffer."""
+        if not arrays:
+            return []
         ends = np.cumsum([array.size for array in arrays])
         dtype = arrays[0].dtype
         key = (int(ends[-1]), dtype)
         if key not in self._flats:
-            self._flats[key] = self.device.empty_pinned((2, int(ends[-1])), dtype)
-        own, sums = self._flats[key]
+            self._flats[key] = self.device.empty_pinned(key[:1], dtype)
+        flat = self._flats[key]
         for array, end in zip(arrays, ends, strict=True):
-            own[end - array.size : end] = self.device.to_host(array).reshape(-1)
-        self.sum([own], sums)
-        parts = np.split(sums, ends[:-1])
+            flat[end - array.size : end] = self.device.to_host(array).reshape(-1)
+        parts = np.split(self._add_up(flat), ends[:-1])
         return [
             self.device.to_device(part.reshape(array.shape))
             for part, array in zip(parts, arrays, strict=True)
         ]
+
+    def _add_up(self, array: HostArray) -> HostArray:
+        """The sum, in the array's own memory: MPI would first copy it from another."""
+        self.communicator.Allreduce(None, array)
+        return array
 
     def count(self, n: int) -> int:
         return int(self.communicator.allreduce(n))
