@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import machine
-from bench.distributed.cases import CASES, PEERS, RANKS, WITH_DDP, Case
+from bench.distributed.cases import CASES, CROWDED_TURNS, PEERS, RANKS, WITH_DDP, Case
 from bench.distributed.page import section
 from bench.peers import absent
 from bench.problem import Problem
@@ -29,7 +30,7 @@ from bench.runner import CHECKOUT, environment, pinned
 from mlp_xp.data import MNIST
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "distributed"
-LIMIT = 60  # seconds that a program may take
+LIMIT = 120  # seconds that a program may take
 WHOLE_LIMIT = 530  # seconds, of all together: a case that would take longer gets fewer turns
 
 
@@ -67,7 +68,10 @@ def find(program: str) -> str:
 def measure(
     peer: str, ranks: int, problems: Sequence[Problem], scratch: Path
 ) -> list[dict[str, Any]]:
-    """Start a peer on so many ranks, and return what it printed for each problem."""
+    """Start a peer on so many ranks, and return what it printed for each problem.
+
+    Raises RuntimeError if it failed.
+    """
     listed = json.dumps([problem.to_json() for problem in problems])
     command = [*launcher(peer, ranks), "-m", "bench.distributed.worker", peer, listed, str(MNIST)]
     # Both are on one host: gloo would else look for its address under the host's name.
@@ -85,7 +89,7 @@ def measure(
             err += f"took more than {LIMIT} s"
     found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     if process.returncode or len(found) != len(problems):
-        sys.exit(f"{PEERS.get(peer, peer)} on {ranks} ranks failed:\n{out}{err}")
+        raise RuntimeError(f"{PEERS.get(peer, peer)} on {ranks} ranks failed:\n{out}{err}")
     return found
 
 
@@ -94,37 +98,49 @@ def same(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     return all(abs(a / b - 1) <= 0.005 for a, b in zip(ours, theirs, strict=True))
 
 
-def take_turn(case: Case, rows: dict[str, dict[str, Any]], scratch: Path) -> None:
-    """Measure a case once on every number of ranks, and add the values to its rows."""
-    for ranks in RANKS:
+def take_turn(case: Case, counts: Sequence[int], scratch: Path) -> dict[str, dict[str, Any]]:
+    """Measure a case once on each of these numbers of ranks.
+
+    Returns its rows, with the microseconds of each peer's step. Raises RuntimeError as measure()
+    does, and if the peers' losses differ.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for ranks in counts:
+        with_ddp = ranks in WITH_DDP and absent("torch_eager") is None
         problems = case.problems(ranks)
-        checks: list[list[list[float]]] = []
-        peers = [peer for peer in PEERS if peer == "ours" or ranks in WITH_DDP]
-        for peer in [peer for peer in peers if peer == "ours" or absent("torch_eager") is None]:
-            found = measure(peer, ranks, [*problems.values()], scratch)
-            checks.append([each["check"] for each in found])
-            for (kind, problem), each in zip(problems.items(), found, strict=True):
-                row = rows.setdefault(
-                    f"{case.name} {ranks} {kind}".strip(),
-                    {
-                        "sizes": case.sizes, "batch": problem.batch_size, "ranks": ranks,
-                        "scaling": kind, "bytes": case.gradient_bytes, "values": {},
-                    },
-                )  # fmt: skip
-                row["values"].setdefault(peer, []).append(each["seconds"] * 1e6)
-        for ours, theirs in zip(checks[0], checks[-1], strict=True):
-            if not same(ours, theirs):
-                sys.exit(f"{case.name} on {ranks} ranks: not the same losses: {ours}, {theirs}")
+        found = {
+            peer: measure(peer, ranks, [*problems.values()], scratch)
+            for peer in (PEERS if with_ddp else ["ours"])
+        }
+        for place, (kind, problem) in enumerate(problems.items()):
+            each = {peer: results[place] for peer, results in found.items()}
+            checks = [result["check"] for result in each.values()]
+            if not same(checks[0], checks[-1]):
+                raise RuntimeError(f"{case.name}, {ranks} ranks: not the same losses: {checks}")
+            rows[f"{case.name} {ranks} {kind}".strip()] = {
+                "sizes": case.sizes, "batch": problem.batch_size, "ranks": ranks, "scaling": kind,
+                "bytes": case.gradient_bytes,
+                "values": {peer: result["seconds"] * 1e6 for peer, result in each.items()},
+            }  # fmt: skip
+    return rows
 
 
 def watch(case: Case, rows: Mapping[str, dict[str, Any]], scratch: Path) -> None:
-    """Add to a case's rows what its sums take, from a run of their own."""
+    """Add to a case's rows what its sums take, from runs of their own."""
     for ranks in RANKS[1:]:
         problems = case.problems(ranks)
         found = measure("watched", ranks, [*problems.values()], scratch)
         for kind, each in zip(problems, found, strict=True):
             row = rows[f"{case.name} {ranks} {kind}"]
             row["sums"] = {"share": each["share"], "us": each["sum_seconds"] * 1e6}
+
+
+def add(rows: dict[str, dict[str, Any]], turn: Mapping[str, dict[str, Any]]) -> None:
+    """Add the values of a turn to those of the turns before."""
+    for key, row in turn.items():
+        values = rows.setdefault(key, {**row, "values": {}})["values"]
+        for peer, value in row["values"].items():
+            values.setdefault(peer, []).append(value)
 
 
 def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
@@ -145,10 +161,14 @@ def run(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             if began - start + took.get(case.name, 0) > WHOLE_LIMIT:
                 continue
             print(f"turn {turn + 1}: {case.name}", file=sys.stderr, flush=True)
-            take_turn(case, rows, scratch)
-            took[case.name] = time.monotonic() - began
-            if turn == 0:
-                watch(case, rows, scratch)
+            try:
+                add(rows, take_turn(case, RANKS if turn < CROWDED_TURNS else WITH_DDP, scratch))
+                took[case.name] = time.monotonic() - began
+                if turn == 0:
+                    watch(case, rows, scratch)
+            except RuntimeError as error:  # the others are still worth measuring
+                print(error, file=sys.stderr, flush=True)
+                took[case.name] = math.inf
     about["machine"]["others"] = busy.others()
     return {**about, "seconds": round(time.monotonic() - start), "rows": rows}
 
