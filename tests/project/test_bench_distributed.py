@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench.distributed import page
-from bench.distributed.__main__ import launcher, same, write
+from bench.distributed.__main__ import add, launcher, same, write
 from bench.distributed.cases import CASES, RANKS
 from bench.readme import BEGIN
 
@@ -90,6 +90,15 @@ def test_a_second_call_replaces_what_it_measured_again(found, tmp_path, capsys):
     assert [*merged["rows"]] == [first, *others]
     assert merged["machine"]["others"] == 0.1
     assert capsys.readouterr().out.count("wrote") == 2
+
+
+def test_turns_are_added_up_row_by_row():
+    rows: dict = {}
+    for ours, theirs in ((1, 2), (3, 4)):
+        add(rows, {"a": {"ranks": 2, "values": {"ours": ours, "ddp": theirs}}})
+    add(rows, {"b": {"ranks": 4, "values": {"ours": 5}}})
+    assert rows["a"] == {"ranks": 2, "values": {"ours": [1, 3], "ddp": [2, 4]}}
+    assert rows["b"]["values"] == {"ours": [5]}
 
 
 def test_one_process_of_pytorch_needs_no_launcher():
