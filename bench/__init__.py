@@ -13,6 +13,7 @@
 | `report.py` | results as text for the terminal |
 | `readme.py` | results as the tables in `docs/benchmarks.md` |
 | `pictures.py` | results as a picture |
+| `distributed/` | training on ranks beside PyTorch's, and what it comes to on more hosts |
 | `make_mnist.py` | made `mlp_xp/data/mnist.npz` |
 | `gpu.sh` | everything that needs a GPU, in ten minutes: experiments, tests, timings |
 | `gpu/` | its experiments and timings |

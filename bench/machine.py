@@ -29,6 +29,8 @@ PACKAGES = (
     "torch",
     "scikit-learn",
     "tinygrad",
+    "mpi4py",
+    "mpich",
     "cupy-cuda12x",
     "cupy-cuda13x",
 )

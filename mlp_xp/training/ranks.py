@@ -28,6 +28,8 @@ from mlp_xp.types import Array, Arrays, HostArray
 
 T = TypeVar("T")
 
+SMALL_BYTES = 2**18
+"""Bytes up to which copying an array takes less than a message more does, between hosts."""
 A_LOOK = 0.001
 """Seconds between two looks at whether the others have come, where that may take long."""
 
@@ -36,7 +38,7 @@ class Ranks(Team):
     """The ranks of a communicator of mpi4py's, which is duplicated.
 
     Messages of a user's own on the same communicator don't meet those of the training. The order of
-    a sum is MPI's, which depends on the number of ranks and of values alone, or NCCL's.
+    a sum is MPI's, or NCCL's: it depends on the number of values, and of ranks on which hosts.
 
     transport: the way that sums take, in words, such as "MPI" or "NCCL 2.27.7".
     """
@@ -45,7 +47,7 @@ class Ranks(Team):
         self.communicator, self.device = communicator.Dup(), device
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         self._nccl, self.transport = connect(self.communicator, device)
-        self._kept: dict[Any, tuple[Array, list[HostArray]]] = {}
+        self._kept: dict[Any, tuple[Array, HostArray | None]] = {}
 
     def barrier(self) -> None:
         request = self.communicator.Ibarrier()
@@ -54,31 +56,49 @@ class Ranks(Team):
 
     def sum(self, addends: Arrays, out: Array) -> Array:
         """The sum in out; addends holds this rank's own alone. Both are on the host."""
-        self.communicator.Allreduce(addends[0], out)
-        return out
+        np.copyto(out, addends[0])
+        return self._add_up(out)
 
     def total(self, arrays: Arrays) -> Arrays:
-        """The sums, by one message of all arrays; what has them is overwritten by the next call."""
+        """The sums; what has them may be overwritten by the next call.
+
+        On the host each large array is added up in its own memory, all others together.
+        """
+        alone = [self.device.on_host and array.nbytes > SMALL_BYTES for array in arrays]
+        others = [array for array, large in zip(arrays, alone, strict=True) if not large]
+        together = iter(self._total_together(others) if others else [])
+        return [
+            self._add_up(np.ascontiguousarray(array)) if large else next(together)
+            for array, large in zip(arrays, alone, strict=True)
+        ]
+
+    def _total_together(self, arrays: Arrays) -> Arrays:
+        """The sums, by one message: the arrays one after another in a flat buffer."""
         ends = np.cumsum([array.size for array in arrays]).tolist()
         flat, staged = self._buffers(ends[-1], arrays[0].dtype)
         self.device.xp.concatenate([array.reshape(-1) for array in arrays], out=flat)
         if self._nccl is not None:
             self._nccl.sum(flat)
-        elif self.device.on_host:
-            flat = self.sum([flat], staged[0])
+        elif staged is None:
+            self._add_up(flat)
         else:
-            self.sum([self.device.to_host(flat, staged[0])], staged[1])
-            self.device.upload(staged[1], flat)()
+            self._add_up(self.device.to_host(flat, staged))
+            self.device.upload(staged, flat)()
         parts = self.device.xp.split(flat, ends[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
-    def _buffers(self, size: int, dtype: Any) -> tuple[Array, list[HostArray]]:
-        """For so many values, kept: one on the device, and those on the host that they pass."""
+    def _buffers(self, size: int, dtype: Any) -> tuple[Array, HostArray | None]:
+        """For so many values, kept: one on the device, and the one on the host that they pass."""
         if (size, dtype) not in self._kept:
-            n_staged = 1 if self.device.on_host else 2 if self._nccl is None else 0
-            staged = [self.device.empty_pinned((size,), dtype) for _ in range(n_staged)]
+            by_host = self._nccl is None and not self.device.on_host
+            staged = self.device.empty_pinned((size,), dtype) if by_host else None
             self._kept[size, dtype] = self.device.xp.empty(size, dtype), staged
         return self._kept[size, dtype]
+
+    def _add_up(self, array: HostArray) -> HostArray:
+        """The sum, in the array's own memory: MPI would first copy it from another."""
+        self.communicator.Allreduce(None, array)
+        return array
 
     def count(self, n: int) -> int:
         return int(self.communicator.allreduce(n))

@@ -33,6 +33,7 @@ SETTINGS = {
     "standardized": {"standardize": True},
     "validation, patience": {"validation": 0.2, "patience": 1, "epochs": 9, "schedule": "plateau"},
     "no hidden layer": {"hidden": ()},
+    "a large layer beside small ones": {"hidden": (6000,), "batch_size": 500},
     "multilabel": {"objective": "multilabel"},
     "regression": {"objective": "regression", "standardize": True, "lr": 0.01},
 }
