@@ -151,7 +151,7 @@ def _run(arguments: Sequence[str]) -> int:
     parser = _Parser(f"mlp_xp {name}", "%(prog)s [options]", COMMANDS[name])
     command.add_arguments(parser)
     if "--distributed" in arguments:
-        from mlp_xp.cli.ranks import silence_others
+        from mlp_xp.cli.world import silence_others
 
         silence_others()
     parsed = parser.parse_args(arguments[end:])

@@ -12,29 +12,29 @@ from mlp_xp.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-    from mlp_xp.cli.ranks import Alone
+    from mlp_xp.cli.world import Alone
     from mlp_xp.run_settings import RunSettings
     from mlp_xp.runs import RunFolder
     from mlp_xp.training import Trainer
 
 
 def old_run(
-    arguments: argparse.Namespace, folder: RunFolder, ranks: Alone
+    arguments: argparse.Namespace, folder: RunFolder, world: Alone
 ) -> tuple[Trainer, RunSettings]:
     """A trainer that is where a run's folder says, and its settings."""
     from mlp_xp.training import Trainer, load_model
 
     settings = options.resumed_settings(arguments, folder.read_settings())
-    selected = device.select(arguments, ranks.place)
+    selected = device.select(arguments, world.place)
     config = settings.config
     start = load_model(folder.start, selected) if folder.start.exists() else None
     data = settings.source.load(config.objective, like=start, seed=config.seed)
-    ranks.meet()
-    trainer = Trainer(data, config, selected, start, arguments.device_memory, ranks.communicator)
+    world.meet()
+    trainer = Trainer(data, config, selected, start, arguments.device_memory, world.communicator)
     settings = replace(settings, config=trainer.config)  # threads, of an older run
     old = folder.read_settings()
     _restore(trainer, folder, settings, old, quiet=arguments.quiet)
-    if settings.to_dict() != old.to_dict() and ranks.rank == 0:
+    if settings.to_dict() != old.to_dict() and world.rank == 0:
         folder.write_settings(settings)
     return trainer, settings
 
@@ -81,12 +81,12 @@ def _restore(
 
 
 def tell_how(
-    trainer: Trainer, folder: RunFolder, arguments: argparse.Namespace, ranks: Alone
+    trainer: Trainer, folder: RunFolder, arguments: argparse.Namespace, world: Alone
 ) -> None:
     """Print where a training was stopped, and the command that continues it."""
-    command = ["mpiexec", "-n", str(ranks.size)] if ranks.size > 1 else []
+    command = ["mpiexec", "-n", str(world.size)] if world.size > 1 else []
     command += ["python", "-m", "mlp_xp", "train", "--resume", str(folder.path)]
-    command += ["--distributed"] if ranks.size > 1 else []
+    command += ["--distributed"] if world.size > 1 else []
     command += [] if arguments.device == "auto" else ["--device", arguments.device]
     place = f"after epoch {len(trainer.history)}"
     if trainer.rows:

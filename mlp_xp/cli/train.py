@@ -20,7 +20,7 @@ from mlp_xp.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlp_xp.cli.ranks import Alone
+    from mlp_xp.cli.world import Alone
     from mlp_xp.run_settings import RunSettings
     from mlp_xp.runs import RunFolder
     from mlp_xp.training import Trainer
@@ -68,15 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train a network, evaluate it, and leave a run folder; returns the exit status."""
-    from mlp_xp.cli.ranks import Alone, Ranks
+    from mlp_xp.cli.world import Alone, World
 
     if not arguments.distributed:
         return _run(arguments, Alone())
-    ranks = Ranks()
-    return ranks.run(partial(_run, arguments, ranks))
+    world = World()
+    return world.run(partial(_run, arguments, world))
 
 
-def _run(arguments: argparse.Namespace, ranks: Alone) -> int:
+def _run(arguments: argparse.Namespace, world: Alone) -> int:
     """The same on one of some ranks, of which the first has the folder."""
     from mlp_xp.cli.resume import old_run
     from mlp_xp.runs import RunFolder
@@ -84,22 +84,22 @@ def _run(arguments: argparse.Namespace, ranks: Alone) -> int:
 
     if arguments.resume:
         folder = RunFolder(arguments.resume)
-        with folder.reopen() if ranks.rank == 0 else nullcontext():
-            trainer, settings = old_run(arguments, folder, ranks)
-            return _train(trainer, folder, settings, arguments, ranks)
-    trainer, settings, recipe = _new_run(arguments, ranks)
-    if ranks.rank:
-        return _train(trainer, None, settings, arguments, ranks)
+        with folder.reopen() if world.rank == 0 else nullcontext():
+            trainer, settings = old_run(arguments, folder, world)
+            return _train(trainer, folder, settings, arguments, world)
+    trainer, settings, recipe = _new_run(arguments, world)
+    if world.rank:
+        return _train(trainer, None, settings, arguments, world)
     with RunFolder.create(arguments.out, trainer.data.name, settings) as folder:
         if settings.init_from is not None:
             save_model(trainer.network, folder.start)
         if not arguments.quiet:
             for line in (*trainer.data.notes, *recipe):
                 tell(f"{trainer.data.name}: {line}")
-        return _train(trainer, folder, settings, arguments, ranks)
+        return _train(trainer, folder, settings, arguments, world)
 
 
-def _new_run(arguments: argparse.Namespace, ranks: Alone) -> tuple[Trainer, RunSettings, list[str]]:
+def _new_run(arguments: argparse.Namespace, world: Alone) -> tuple[Trainer, RunSettings, list[str]]:
     """A trainer of the data and the settings on the command line, and which recipe they follow."""
     from mlp_xp.cli.progress import reading_bar
     from mlp_xp.data import DataSource
@@ -110,7 +110,7 @@ def _new_run(arguments: argparse.Namespace, ranks: Alone) -> tuple[Trainer, RunS
     from mlp_xp.training.start import start_from, wanted_schema
 
     given = options.read_settings(arguments)
-    selected = device.select(arguments, ranks.place)
+    selected = device.select(arguments, world.place)
     progress = None if arguments.quiet else partial(reading_bar, bars=[])
     source = DataSource(**{k: v for k, v in given.items() if k in SOURCE_FIELDS})
     settings = {name: given[name] for name in SETTINGS if name in given}
@@ -125,12 +125,12 @@ def _new_run(arguments: argparse.Namespace, ranks: Alone) -> tuple[Trainer, RunS
     else:
         data = source.load(given.get("objective"), seed=seed, progress=progress)
     if settings.get("threads") is None:  # told by number, so that the run goes on with it anywhere
-        settings["threads"] = ranks.threads()
+        settings["threads"] = world.threads()
     complete = arguments.preset or arguments.config
     config = Config(**settings) if complete else config_for(data, arguments.recipe, **settings)
     recipe = [] if complete else [describe(data, config, arguments.recipe)]
-    ranks.meet()
-    communicator = ranks.communicator
+    world.meet()
+    communicator = world.communicator
     trainer = Trainer(data, config, selected, network, arguments.device_memory, communicator)
     every = given.get("checkpoint_every", RunSettings.checkpoint_every)
     log = tuple(given.get("log", ()))
@@ -143,7 +143,7 @@ def _train(
     folder: RunFolder | None,
     settings: RunSettings,
     arguments: argparse.Namespace,
-    ranks: Alone,
+    world: Alone,
 ) -> int:
     """Train to the end, or until a signal; returns the exit status."""
     from mlp_xp.cli.progress import Reporter, SignalHandler
@@ -151,8 +151,8 @@ def _train(
     from mlp_xp.runs import MetricsLogger
     from mlp_xp.training import Checkpointer
 
-    if ranks.rank or folder is None:  # the first rank writes and tells
-        ranks.meet()
+    if world.rank or folder is None:  # the first rank writes and tells
+        world.meet()
         with SignalHandler() as signals:
             trainer.fit([signals])
         return 0 if trainer.finished else 128 + signals.stopped_by
@@ -160,11 +160,11 @@ def _train(
     folder.log_start(trainer, resumed=bool(arguments.resume))
     if trainer.data.train.X.nbytes > LARGE_DATA:
         _ = trainer.fingerprint()  # now, so that the first checkpoint doesn't wait for it
-    _announce(trainer, ranks, quiet=arguments.quiet)
+    _announce(trainer, world, quiet=arguments.quiet)
     interval = parse_interval(settings.checkpoint_every)
     checkpointer = Checkpointer(folder.checkpoint, **interval)
     logs = folder.logs(settings.log)
-    ranks.meet()
+    world.meet()
     with (
         SignalHandler() as signals,
         Reporter(trainer, signals, quiet=arguments.quiet) as reporter,
@@ -172,7 +172,7 @@ def _train(
         trainer.fit([MetricsLogger(folder), *logs, checkpointer, signals, reporter])
     if not trainer.finished:
         checkpointer.save(trainer)
-        tell_how(trainer, folder, arguments, ranks)
+        tell_how(trainer, folder, arguments, world)
         reporter.raise_failure()
         return 128 + signals.stopped_by
     best, done = trainer.early_stopping.best_epoch, len(trainer.history)
@@ -185,15 +185,15 @@ def _train(
     return 0
 
 
-def _announce(trainer: Trainer, ranks: Alone, *, quiet: bool) -> None:
+def _announce(trainer: Trainer, world: Alone, *, quiet: bool) -> None:
     """Print which device a training is on, and which processes share it."""
     from mlp_xp.devices.cores import usable_cores
 
     if not quiet:
         device.announce(trainer.network.device, trainer.config.batch_size)
-    if ranks.size > 1 and not quiet:
-        tell(ranks.members())
-        if not trainer.network.device.on_host:
+    if not quiet and (members := world.members()):
+        tell(members)
+        if world.size > 1 and not trainer.network.device.on_host:
             tell(f"their sums go by {trainer.team.transport}")
     workers, cores = getattr(trainer.train_step, "size", 1), usable_cores()
     if workers > cores:

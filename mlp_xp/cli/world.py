@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NoReturn
 
 from mlp_xp.cli import tell
@@ -49,7 +50,7 @@ class Alone:
         return ""
 
 
-class Ranks(Alone):
+class World(Alone):
     """Those of MPI.COMM_WORLD, as one of them sees them. Raises InputError without an MPI."""
 
     def __init__(self) -> None:
@@ -120,10 +121,19 @@ class Ranks(Alone):
         self._patience = PATIENCE
 
     def members(self) -> str:
-        """See Alone: the ranks' processes, and a hint where they are too many."""
+        """See Alone: the ranks' processes, in their order, and a hint where they are too many.
+
+        If one of them is killed, mpiexec names it by its process and host.
+        """
+        if self.size == 1:
+            return (
+                "this rank is the only one; start more by: mpiexec -n N python -m mlp_xp train ..."
+            )
         of_host = [
             f"{', '.join(str(process) for _, process in members)} on {host}"
-            for host, members in groupby(sorted(self._members), key=lambda member: member[0])
+            for host, members in groupby(
+                sorted(self._members, key=itemgetter(0)), key=itemgetter(0)
+            )
         ]
         found = f"{self.size} ranks share each step: processes {'; '.join(of_host)}"
         if self._on_host > self._cores:
