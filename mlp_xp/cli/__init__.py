@@ -120,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def note(text: str) -> None:
     """Print one line on standard error, if anyone can read it."""
     try:
-        print(printable(text), file=sys.stderr, flush=True)
+        sys.stderr.write(f"{printable(text)}\n")  # at once, beside other processes
+        sys.stderr.flush()
     except OSError:
         _discard(sys.stderr)
 

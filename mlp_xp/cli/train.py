@@ -61,16 +61,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stream larger data, like 2G (half the free memory)",
     )  # fmt: skip
     groups["device"].add_argument(
-        "--distributed", action="store_true", help="share each step with the ranks of mpiexec"
+        "--distributed",
+        action="store_true",
+        help="share each step between the processes of mpiexec",
     )
     add_help(groups["run"])
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train a network, evaluate it, and leave a run folder; returns the exit status."""
-    from mlp_xp.cli.world import Alone, World
+    from mlp_xp.cli.world import Alone, World, launched
 
     if not arguments.distributed:
+        rank, size = launched()
+        if size > 1 and rank == 0:
+            tell(
+                f"warning: mpiexec has started {size} processes, each of which trains a network of "
+                "its own; to share one training, add --distributed"
+            )
         return _run(arguments, Alone())
     world = World()
     return world.run(partial(_run, arguments, world))
@@ -195,6 +203,12 @@ def _announce(trainer: Trainer, world: Alone, *, quiet: bool) -> None:
         tell(members)
         if world.size > 1 and not trainer.network.device.on_host:
             tell(f"their sums go by {trainer.team.transport}")
+    idle = world.size - trainer.config.batch_size
+    if idle > 0:
+        tell(
+            f"warning: --batch-size {trainer.config.batch_size} leaves {idle} of the "
+            f"{world.size} ranks without work"
+        )
     workers, cores = getattr(trainer.train_step, "size", 1), usable_cores()
     if workers > cores:
         tell(

@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -54,27 +53,30 @@ class World(Alone):
     """Those of MPI.COMM_WORLD, as one of them sees them. Raises InputError without an MPI."""
 
     def __init__(self) -> None:
+        silence_others()
         try:
             from mpi4py import MPI
-        except (ImportError, RuntimeError) as error:  # without a library of MPI's, it is the latter
+        except ModuleNotFoundError as error:
             raise InputError(
                 f"--distributed needs mpi4py ({error}): pip install '.[mpi]' in the clone"
             ) from error
+        except (ImportError, RuntimeError) as error:
+            raise InputError(
+                "--distributed needs an MPI, and mpi4py finds no libmpi.so: load your cluster's "
+                "module, add its folder to LD_LIBRARY_PATH, or pip install '.[mpi]' in the clone"
+            ) from error
         self.communicator, self._failure = MPI.COMM_WORLD, MPI.Exception
         self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
-        launched = max(
-            int(os.environ.get(name) or 1) for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-        )
-        if self.size == 1 < launched:
+        started = launched()[1]
+        if self.size == 1 < started:
             library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip()
             raise InputError(
-                f"{launched} processes were started, but each is alone for mpi4py's {library}; "
+                f"{started} processes were started, but each is alone for mpi4py's {library}; "
                 "start them by the mpiexec that came with it"
             )
         # The training's messages have another communicator, so that this one is free at any moment.
         self._meeting = self.communicator.Dup()
         self.place = self.communicator.Split_type(MPI.COMM_TYPE_SHARED).Get_rank()
-        silence_others()
         self._errors = sys.__stderr__ or sys.stderr
         self._members = self._meeting.allgather((platform.node(), os.getpid()))
         self._threads = threads_for(self.communicator)
@@ -127,7 +129,8 @@ class World(Alone):
         """
         if self.size == 1:
             return (
-                "this rank is the only one; start more by: mpiexec -n N python -m mlp_xp train ..."
+                "--distributed finds a single rank; start more by: "
+                "mpiexec -n 2 python -m mlp_xp train --distributed"
             )
         of_host = [
             f"{', '.join(str(process) for _, process in members)} on {host}"
@@ -137,7 +140,7 @@ class World(Alone):
         ]
         found = f"{self.size} ranks share each step: processes {'; '.join(of_host)}"
         if self._on_host > self._cores:
-            found += f", where only {self._cores} of the cores can be used; fewer ranks are faster"
+            found += f", with {self._cores} cores for {self._on_host} of them: fewer are faster"
         return found
 
     def _meet(self, error: BaseException | None, status: int) -> int:
@@ -176,11 +179,23 @@ class World(Alone):
 
 def silence_others() -> None:
     """Let the first rank alone speak from here on, so that a wrong option is one line."""
-    with suppress(ImportError, RuntimeError):
+    try:
         from mpi4py import MPI
 
-        if MPI.COMM_WORLD.Get_rank():
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (it stays open)
+        rank = MPI.COMM_WORLD.Get_rank() or launched()[0]
+    except (ImportError, RuntimeError):
+        rank = launched()[0]
+    if rank:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (it stays open)
+
+
+def launched() -> tuple[int, int]:
+    """This process's number, of how many, as mpiexec says it to any program that it starts."""
+    for names in (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")):
+        rank, size = (os.environ.get(name, "") for name in names)
+        if rank.isdecimal() and size.isdecimal():
+            return int(rank), int(size)
+    return 0, 1
 
 
 def _words(error: BaseException) -> str:

@@ -117,10 +117,11 @@ class Ranks(Team):
         return result  # type: ignore[no-any-return]
 
     def difference(self, **values: Hashable) -> str | None:
-        for rank, theirs in enumerate(self.communicator.allgather(values)):
-            for name, value in values.items():
+        first, *others = self.communicator.allgather(values)
+        for rank, theirs in enumerate(others, start=1):
+            for name, value in first.items():
                 if theirs[name] != value:
-                    return f"the {name} of rank {self.rank} and rank {rank} differ"
+                    return f"rank 0 and rank {rank} differ in their {name}"
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -200,12 +201,15 @@ def _check_team(team: Team, network: Network, config: Config, train: Split) -> N
     """
     host, rows = CPU(), [train.take(i, i + 1)[0] for i in (0, len(train) - 1)]
     weights = [array for array in (train.weights, train.rows) if array is not None]
-    difference = team.difference(
-        settings=repr(config.to_dict()),
-        device=network.device.on_host,
-        data=digest(host, [*rows, train.y, *weights]),
-        weights=digest(network.device, network.parameters()),
-    )
+    settings = {f"setting {name}": repr(value) for name, value in config.to_dict().items()}
+    values: dict[str, Hashable] = {  # what the others follow from comes first
+        "setting seed": settings["setting seed"],
+        "data": digest(host, [*rows, train.y, *weights]),
+        **settings,
+        "device": network.device.on_host,
+        "weights": digest(network.device, network.parameters()),
+    }
+    difference = team.difference(**values)
     if difference is not None:
         raise InputError(f"{difference}; start all with the same")
 

@@ -66,7 +66,7 @@ def on_each(first: list[str], second: list[str]) -> list[str]:
         (2, [*TRAIN, *SMALL, "--quiet", "--lr", "1e30"], 2, "the loss became"),
         (2, [*TRAIN, "--resume", "nowhere"], 2, "nowhere: no run is in there"),
         (2, [*TRAIN, *SMALL, "--device", "cuda", "--require-device"], 3, "cuda: "),
-        (1, on_each(["--seed", "1"], []), 2, "the settings of rank 0 and rank 1 differ"),
+        (1, on_each(["--seed", "1"], []), 2, "rank 0 and rank 1 differ in their setting seed"),
         (1, on_each([], ["--data", "no.csv"]), 2, "rank 1 on .*: no.csv: no such file or folder"),
     ],
 )

@@ -48,7 +48,7 @@ def test_the_same_bits_twice_and_on_every_rank(results):
 
 def test_what_differs_between_ranks_is_refused(results):
     differ, window = results["refusals"]
-    assert differ == "the settings of rank 0 and rank 1 differ; start all with the same"
+    assert differ == "rank 0 and rank 1 differ in their setting seed; start all with the same"
     assert window == "window 4 needs a single rank; leave the window out"
 
 
