@@ -113,7 +113,11 @@ class RunFolder:
         InputError, naming the difference, if the checkpoint doesn't fit the trainer, and if there
         is nothing left to do.
         """
-        if not self.checkpoint.exists():
+        there = self.checkpoint.exists()
+        difference = trainer.team.difference(**{"checkpoint, which not all have": there})
+        if difference is not None:
+            raise InputError(f"{self.path}: {difference}; they need the same folder")
+        if not there:
             if self.model.exists():
                 raise InputError(
                     f"{self.path}: this run is finished; its model is {self.model}, and without "

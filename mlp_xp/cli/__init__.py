@@ -151,11 +151,20 @@ def _run(arguments: Sequence[str]) -> int:
     command = import_module(f"{__name__}.{name}")
     parser = _Parser(f"mlp_xp {name}", "%(prog)s [options]", COMMANDS[name])
     command.add_arguments(parser)
-    if "--distributed" in arguments:
-        from mlp_xp.cli.world import silence_others
+    options = arguments[end:]
+    # Or an abbreviation. Before they are read: what is wrong with them is told once.
+    if name == "train" and any("--distributed".startswith(o) and len(o) > 3 for o in options):
+        from mlp_xp.cli.world import World
 
-        silence_others()
-    parsed = parser.parse_args(arguments[end:])
+        world = World()
+        parser.set_defaults(world=world)
+        return world.run(partial(_call, command, parser, options))
+    return _call(command, parser, options)
+
+
+def _call(command: Any, parser: _Parser, options: Sequence[str]) -> int:
+    """Read a command's options, and run it."""
+    parsed = parser.parse_args(options)
 
     import numpy as np
 
@@ -167,7 +176,8 @@ def _run(arguments: Sequence[str]) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # A number that overflows shows up in the loss, which is checked.
     with np.errstate(all="ignore"), device_errors(), _one_line_warnings():
-        return command.run(parsed) or 0
+        status: int = command.run(parsed) or 0
+        return status
 
 
 @contextmanager

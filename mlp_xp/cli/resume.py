@@ -27,6 +27,9 @@ def old_run(
     settings = options.resumed_settings(arguments, folder.read_settings())
     selected = device.select(arguments, world.place)
     config = settings.config
+    if world.size > 1 and "threads" not in options.given_settings(arguments):
+        fewest = min(config.threads or world.threads(), world.threads())
+        config = replace(config, threads=fewest)  # those of the run may have been for fewer ranks
     start = load_model(folder.start, selected) if folder.start.exists() else None
     data = settings.source.load(config.objective, like=start, seed=config.seed)
     world.meet()

@@ -65,23 +65,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="share each step between the processes of mpiexec",
     )
+    parser.set_defaults(world=None)  # with --distributed, a World
     add_help(groups["run"])
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train a network, evaluate it, and leave a run folder; returns the exit status."""
-    from mlp_xp.cli.world import Alone, World, launched
+    from mlp_xp.cli.world import Alone, launched
 
-    if not arguments.distributed:
-        rank, size = launched()
-        if size > 1 and rank == 0:
-            tell(
-                f"warning: mpiexec has started {size} processes, each of which trains a network of "
-                "its own; to share one training, add --distributed"
-            )
-        return _run(arguments, Alone())
-    world = World()
-    return world.run(partial(_run, arguments, world))
+    if arguments.world is not None:
+        return _run(arguments, arguments.world)
+    rank, size = launched()
+    if size > 1 and rank == 0:
+        tell(
+            f"warning: mpiexec has started {size} processes, each of which trains a network of its "
+            "own; to share one training, add --distributed"
+        )
+    return _run(arguments, Alone())
 
 
 def _run(arguments: argparse.Namespace, world: Alone) -> int:
@@ -163,6 +163,8 @@ def _train(
         world.meet()
         with SignalHandler() as signals:
             trainer.fit([signals])
+            if not trainer.finished:
+                world.meet()  # the checkpoint is written
         return 0 if trainer.finished else 128 + signals.stopped_by
     folder.rewind_metrics(len(trainer.history))
     folder.log_start(trainer, resumed=bool(arguments.resume))
@@ -178,8 +180,10 @@ def _train(
         Reporter(trainer, signals, quiet=arguments.quiet) as reporter,
     ):
         trainer.fit([MetricsLogger(folder), *logs, checkpointer, signals, reporter])
+        if not trainer.finished:  # where a second SIGTERM is ignored
+            checkpointer.save(trainer)
+            world.meet()
     if not trainer.finished:
-        checkpointer.save(trainer)
         tell_how(trainer, folder, arguments, world)
         reporter.raise_failure()
         return 128 + signals.stopped_by

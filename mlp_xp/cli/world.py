@@ -10,13 +10,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NoReturn
 
 from mlp_xp.cli import tell
-from mlp_xp.devices import device_errors
 from mlp_xp.devices.blas import default_threads
 from mlp_xp.errors import DeviceError, InputError
 from mlp_xp.training.ranks import cores_and_ranks, threads_for
@@ -25,6 +26,8 @@ PATIENCE = 3.0
 """Seconds in which all ranks fail, if what one of them has failed by is the same for all."""
 A_LOOK = 0.01
 """Seconds between two looks at whether the others have come."""
+A_MOMENT = 0.5
+"""Seconds for mpiexec to read what a rank has said before it ends the ranks."""
 
 
 class Alone:
@@ -69,14 +72,16 @@ class World(Alone):
         self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
         started = launched()[1]
         if self.size == 1 < started:
-            library = MPI.Get_library_version().split(",")[0].splitlines()[0].strip()
+            library = " ".join(MPI.Get_library_version().split(",")[0].split())
             raise InputError(
                 f"{started} processes were started, but each is alone for mpi4py's {library}; "
                 "start them by the mpiexec that came with it"
             )
         # The training's messages have another communicator, so that this one is free at any moment.
         self._meeting = self.communicator.Dup()
-        self.place = self.communicator.Split_type(MPI.COMM_TYPE_SHARED).Get_rank()
+        on_host = self.communicator.Split_type(MPI.COMM_TYPE_SHARED)
+        self.place = on_host.Get_rank()
+        on_host.Free()
         self._errors = sys.__stderr__ or sys.stderr
         self._members = self._meeting.allgather((platform.node(), os.getpid()))
         self._threads = threads_for(self.communicator)
@@ -92,7 +97,7 @@ class World(Alone):
         """
         try:
             status = self._run(command)
-        except (InputError, OSError, KeyboardInterrupt):
+        except (InputError, OSError, KeyboardInterrupt, SystemExit):
             if self.rank == 0:
                 raise
         return status if self.rank == 0 else 0
@@ -100,9 +105,8 @@ class World(Alone):
     def _run(self, command: Callable[[], int]) -> int:
         error, status = None, 0
         try:
-            with device_errors():
-                status = command()
-        except (InputError, OSError, KeyboardInterrupt) as problem:
+            status = command()
+        except (InputError, OSError, KeyboardInterrupt, SystemExit) as problem:
             if self._ended:
                 raise
             error = problem
@@ -146,16 +150,16 @@ class World(Alone):
     def _meet(self, error: BaseException | None, status: int) -> int:
         """Wait for all ranks; the highest status, or raises the error of the first that has one."""
         given_up = math.inf if error is None else time.monotonic() + self._patience
-        arrival = self._meeting.Ibarrier()
-        while not arrival.Test():  # MPI's own waiting would keep a core busy
-            try:
+        with _noted_interrupts() as interrupts:
+            arrival = self._meeting.Ibarrier()
+            while not arrival.Test():  # MPI's own waiting would keep a core busy
                 if error is not None and time.monotonic() > given_up:
                     self._abort(error)
                 time.sleep(A_LOOK)
-            except KeyboardInterrupt as interrupt:  # the others have had it too
-                error = error or interrupt
-        mine = None if error is None else (_words(error), _status(error))
-        failures, statuses = zip(*self._meeting.allgather((mine, status)), strict=True)
+            if interrupts:  # the others have had it too
+                error = error or KeyboardInterrupt()
+            mine = None if error is None else (_words(error), _status(error))
+            failures, statuses = zip(*self._meeting.allgather((mine, status)), strict=True)
         first = next((rank for rank, failure in enumerate(failures) if failure), None)
         if first is None:
             return int(max(statuses))
@@ -173,20 +177,35 @@ class World(Alone):
     def _abort(self, error: BaseException) -> NoReturn:
         sys.stderr = self._errors
         tell(f"error: {self._name(self.rank)}: {_words(error)}; all ranks end")
+        time.sleep(A_MOMENT)
         self.communicator.Abort(_status(error))
-        raise error
+        os._exit(_status(error))  # Abort may return before it takes effect
 
 
 def silence_others() -> None:
     """Let the first rank alone speak from here on, so that a wrong option is one line."""
-    try:
+    rank = launched()[0]
+    with suppress(ImportError, RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mpi4py tells of another MPI's launcher; so does World
         from mpi4py import MPI
 
-        rank = MPI.COMM_WORLD.Get_rank() or launched()[0]
-    except (ImportError, RuntimeError):
-        rank = launched()[0]
+        rank = MPI.COMM_WORLD.Get_rank() or rank
     if rank:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (it stays open)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Within it, Ctrl-C is noted where it would be raised: a meeting is whole, or none."""
+    noted: list[int] = []
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, lambda signum, _: noted.append(signum))
+    try:
+        yield noted
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def launched() -> tuple[int, int]:
@@ -199,10 +218,16 @@ def launched() -> tuple[int, int]:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "its command line isn't understood; give all the same"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return str(error) or "interrupted"
 
 
 def _status(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT
+    if isinstance(error, SystemExit):
+        return int(error.code or 0)
     return int(getattr(error, "status", InputError.status if isinstance(error, OSError) else 1))

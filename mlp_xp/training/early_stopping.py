@@ -113,8 +113,8 @@ def check_weights(network: Network, epoch: int, config: Config, team: Team | Non
         difference = team.difference(weights=digest(network.device, network.parameters()))
         if difference is not None:
             raise DeviceError(
-                f"{difference} after epoch {epoch}, though they took the same steps: one of the "
-                "machines computes wrongly"
+                f"{difference} after epoch {epoch}: a callback has changed one of them, or a "
+                "machine computes wrongly"
             )
 
 

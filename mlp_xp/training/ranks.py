@@ -13,6 +13,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Hashable
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,7 +45,7 @@ class Ranks(Team):
     """
 
     def __init__(self, communicator: Any, device: Device):
-        self.communicator, self.device = communicator.Dup(), device
+        self.communicator, self.device = _own(communicator), device
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         self._nccl, self.transport = connect(self.communicator, device)
         self._kept: dict[Any, tuple[Array, HostArray | None]] = {}
@@ -134,6 +135,22 @@ def team_of(communicator: Any, device: Device) -> Team:
     return Ranks(communicator, device) if _size(communicator) > 1 else Team()
 
 
+@cache
+def _key() -> Any:
+    from mpi4py import MPI
+
+    return MPI.Comm.Create_keyval()
+
+
+def _own(communicator: Any) -> Any:
+    """A communicator's duplicate, made once: there may be a few hundred of them at a time."""
+    found = communicator.Get_attr(_key())
+    if found is None:
+        found = communicator.Dup()
+        communicator.Set_attr(_key(), found)
+    return found
+
+
 def _size(communicator: Any) -> int:
     if communicator is None:
         return 1
@@ -142,6 +159,8 @@ def _size(communicator: Any) -> int:
             f"communicator is of type {type(communicator).__name__}; give one of mpi4py's, such as "
             "MPI.COMM_WORLD"
         )
+    if not communicator:
+        raise InputError("communicator is MPI.COMM_NULL: this process has no part in it")
     return int(communicator.Get_size())
 
 
@@ -166,7 +185,9 @@ def cores_and_ranks(communicator: Any) -> tuple[int, int]:
     own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(usable))
     together = set().union(*on_host.allgather(own))  # a launcher may bind each rank to some
     cores = len(together) if len(own) <= usable else usable  # the least, where there is a quota
-    return cores, on_host.Get_size()
+    ranks = on_host.Get_size()
+    on_host.Free()
+    return cores, ranks
 
 
 def own_rows(team: Team, n_rows: int, batch_size: int) -> NDArray[np.int64] | None:

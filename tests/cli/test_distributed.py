@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import time
 
@@ -60,6 +61,9 @@ def on_each(first: list[str], second: list[str]) -> list[str]:
     [
         (3, [*TRAIN, "--data", "none.csv"], 2, "none.csv: no such file or folder; check the path"),
         (3, [*TRAIN, "--nonsense"], 2, "unrecognized arguments: --nonsense"),
+        (2, [*TRAIN[:-1], "--distr", "--nonsense"], 2, "unrecognized arguments: --nonsense"),
+        (1, on_each([], ["--nonsense"]), 2, "rank 1 on .*: its command line isn't understood"),
+        (1, on_each(["--nonsense"], []), 2, "unrecognized arguments: --nonsense"),
         (2, [*TRAIN, *SMALL, "--epochs", "none"], 2, "argument --epochs: "),
         (2, [*TRAIN, *SMALL, "--out", "rows.csv"], 2, "rows.csv: can't be created"),
         (2, [*TRAIN, *SMALL, "--patience", "2"], 2, "patience 2 needs a validation set"),
@@ -81,31 +85,62 @@ def test_what_is_wrong_is_one_line(folder, ranks, arguments, status, message):
         assert os.listdir(folder) == ["rows.csv"]
 
 
+FAILING = """
+import sys, mlp_xp
+from mpi4py import MPI
+from mlp_xp.cli import main, progress
+def fail(*_):
+    if MPI.COMM_WORLD.rank == {rank}: raise {error}
+progress.SignalHandler.on_chunk = fail
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.full
-def test_a_failure_of_one_rank_alone_ends_all_with_a_line_that_names_it(folder):
-    program = (
-        "import sys, mlp_xp.training.callbacks as c\n"
-        "from mpi4py import MPI\n"
-        "from mlp_xp.cli import main, progress\n"
-        "def fail(*_):\n"
-        "    if MPI.COMM_WORLD.rank == 1: raise {error}\n"
-        "progress.SignalHandler.on_chunk = fail\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    for error, status, message in [
-        ("mlp_xp.DeviceError('the GPU failed')", 3, "the GPU failed; all ranks end"),
-        ("ZeroDivisionError('nothing')", 1, "an error in the program, shown above; all ranks end"),
-    ]:
-        begun = time.monotonic()
-        program_now = "import mlp_xp\n" + program.format(error=error)
-        arguments = ["-c", program_now, *TRAIN[2:], *SMALL, "--quiet"]
-        found, _, err = mpi.run(2, *arguments, cwd=folder)
-        assert found == status
-        assert time.monotonic() - begun < 10
-        lines = [line for line in err.splitlines() if line.startswith("mlp_xp")]
-        assert len(lines) == 1
-        assert re.fullmatch(rf"mlp_xp: error: rank 1 on \S+: {message}", lines[0])
-        assert ("ZeroDivisionError: nothing" in err) == (status == 1)
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        ("mlp_xp.DeviceError('the GPU failed')", 3, "the GPU failed"),
+        ("ZeroDivisionError('nothing')", 1, "an error in the program, shown above"),
+        ("OSError(28, 'No space', 'x')", 2, "x: No space"),
+    ],
+)
+def test_a_failure_of_one_rank_alone_ends_all_with_a_line_that_names_it(
+    folder, rank, error, status, message
+):
+    begun, program = time.monotonic(), FAILING.format(rank=rank, error=error)
+    found, _, err = mpi.run(2, "-c", program, *TRAIN[2:], *SMALL, "--quiet", cwd=folder)
+    assert found == status
+    assert time.monotonic() - begun < 10
+    (line,) = (line for line in err.splitlines() if line.startswith("mlp_xp"))
+    assert re.fullmatch(rf"mlp_xp: error: rank {rank} on \S+: {message}; all ranks end", line)
+    assert err.count("ZeroDivisionError: nothing") == (status == 1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("first", [True, False])
+def test_ranks_of_which_one_has_no_checkpoint_say_so(folder, first):
+    assert mpi.run(2, *TRAIN, *SMALL, "--epochs", "2", "--out", "run", cwd=folder)[0] == 0
+    other = folder / "other"
+    (other / "run").mkdir(parents=True)
+    for name in ("rows.csv", "run/config.json"):
+        shutil.copy(folder / name, other / name)
+    resume = (*TRAIN, "--resume", "run", "--epochs", "3")
+    folders = (str(folder), str(other)) if first else (str(other), str(folder))
+    # mpi.run(1, ...) gives mpiexec's options of its first rank up to Python.
+    second = ("-n", "1", "-wdir", folders[1], mpi.sys.executable, *resume)
+    status, out, err = mpi.run(1, *resume, ":", *second, cwd=folders[0])
+    assert (status, out) == (2, "")
+    assert "run: rank 0 and rank 1 differ in their checkpoint" in err.splitlines()[-1]
+
+
+@pytest.mark.full
+def test_mpiexec_without_the_option_is_told(folder):
+    status, _, err = mpi.run(2, *TRAIN[:-1], *SMALL, "--epochs", "1", cwd=folder)
+    assert status == 0
+    assert err.count("warning: mpiexec has started 2 processes") == 1
+    assert len(os.listdir(folder / "runs")) == 2
 
 
 class Run:
@@ -135,7 +170,7 @@ def is_there(pid: int) -> bool:
     return True
 
 
-LONG = (*SMALL, "--epochs", "150", "--dropout", "0.2", "--optimizer", "adam")
+LONG = (*SMALL, "--epochs", "500", "--dropout", "0.2", "--optimizer", "adam")
 
 
 @pytest.fixture
@@ -149,7 +184,7 @@ def whole(folder):
 def finish(folder) -> bytes:
     status, _, err = mpi.run(2, *TRAIN, "--resume", "run", cwd=folder)
     assert status == 0, err
-    assert len(epochs(folder / "run")) == 150
+    assert len(epochs(folder / "run")) == 500
     return (folder / "run" / "model.safetensors").read_bytes()
 
 
@@ -196,7 +231,7 @@ def test_a_run_of_which_ranks_are_killed_twenty_times_ends_with_the_same_bits(fo
             assert time.monotonic() - killed < 10
             time.sleep(0.01)
         assert f"PID {pid} RUNNING AT" in run.out.read_text(encoding="utf-8")  # so mpiexec says
-    assert 0 < len(epochs(folder / "run")) < 150
+    assert 0 < len(epochs(folder / "run")) < 500
     assert finish(folder) == whole
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mlp_xp import Config, Dataset, InputError, Split, Trainer, get_device
+from mlp_xp.training.ranks import team_of, threads_for
 
 BASE = {
     "hidden": (5, 4),
@@ -81,6 +82,9 @@ def main() -> None:
     found["again"] = train(SETTINGS["dropout, batch 7"], world)
     found["float32"] = train({"dtype": "float32"}, world)
     found["refusals"] = refusals(world)
+    for _ in range(2100):  # MPICH has 2,048 communicators
+        threads_for(world)
+        team_of(world, get_device("cpu"))
     everyone = world.gather(json.dumps(found["float32"]))
     if world.rank == 0:
         found["equal"] = len(set(everyone)) == 1
