@@ -17,6 +17,7 @@ from mlp_xp import Trainer, load_data, load_model
 from mlp_xp.cli import main
 from mlp_xp.data.sampling import hold_out
 from mlp_xp.runs import RunFolder
+from mlp_xp.training import Checkpointer
 
 DEVICE = ("--device", "cpu")
 
@@ -417,6 +418,19 @@ def stopped(monkeypatch, capsys):
         assert "continue with: python -m mlp_xp train --resume" in capsys.readouterr().err
 
     return run
+
+
+def test_a_second_signal_while_the_run_is_saved_changes_nothing(stopped, monkeypatch):
+    save = Checkpointer.save
+
+    def save_slowly(checkpointer: Checkpointer, trainer: Trainer) -> None:
+        signal.raise_signal(signal.SIGTERM)  # without a handler it would end this test
+        save(checkpointer, trainer)
+
+    monkeypatch.setattr(Checkpointer, "save", save_slowly)
+    np.savez("few.npz", X=np.eye(40), y=np.arange(40) % 3)
+    stopped("train", "--data", "few.npz", "--epochs", 3, "--out", "twice")
+    assert Path("twice/checkpoint.safetensors").exists()
 
 
 def same_models(*runs: str) -> bool:
