@@ -114,7 +114,7 @@ class RunFolder:
         is nothing left to do.
         """
         there = self.checkpoint.exists()
-        difference = trainer.team.difference(**{"checkpoint, which not all have": there})
+        difference = trainer.team.difference(lambda: {"checkpoint, which not all have": there})
         if difference is not None:
             raise InputError(f"{self.path}: {difference}; they need the same folder")
         if not there:

@@ -94,10 +94,12 @@ def _run(arguments: argparse.Namespace, world: Alone) -> int:
         folder = RunFolder(arguments.resume)
         with folder.reopen() if world.rank == 0 else nullcontext():
             trainer, settings = old_run(arguments, folder, world)
+            if world.rank:
+                return _follow(trainer, world)
             return _train(trainer, folder, settings, arguments, world)
     trainer, settings, recipe = _new_run(arguments, world)
     if world.rank:
-        return _train(trainer, None, settings, arguments, world)
+        return _follow(trainer, world)
     with RunFolder.create(arguments.out, trainer.data.name, settings) as folder:
         if settings.init_from is not None:
             save_model(trainer.network, folder.start)
@@ -148,7 +150,7 @@ def _new_run(arguments: argparse.Namespace, world: Alone) -> tuple[Trainer, RunS
 
 def _train(
     trainer: Trainer,
-    folder: RunFolder | None,
+    folder: RunFolder,
     settings: RunSettings,
     arguments: argparse.Namespace,
     world: Alone,
@@ -159,13 +161,6 @@ def _train(
     from mlp_xp.runs import MetricsLogger
     from mlp_xp.training import Checkpointer
 
-    if world.rank or folder is None:  # the first rank writes and tells
-        world.meet()
-        with SignalHandler() as signals:
-            trainer.fit([signals])
-            if not trainer.finished:
-                world.meet()  # the checkpoint is written
-        return 0 if trainer.finished else 128 + signals.stopped_by
     folder.rewind_metrics(len(trainer.history))
     folder.log_start(trainer, resumed=bool(arguments.resume))
     if trainer.data.train.X.nbytes > LARGE_DATA:
@@ -195,6 +190,18 @@ def _train(
         )
     _finish(trainer, folder, logs, quiet=arguments.quiet)
     return 0
+
+
+def _follow(trainer: Trainer, world: Alone) -> int:
+    """The same on a rank that isn't the first, which writes and tells."""
+    from mlp_xp.cli.progress import SignalHandler
+
+    world.meet()
+    with SignalHandler() as signals:
+        trainer.fit([signals])
+        if not trainer.finished:
+            world.meet()  # the checkpoint is written
+    return 0 if trainer.finished else 128 + signals.stopped_by
 
 
 def _announce(trainer: Trainer, world: Alone, *, quiet: bool) -> None:

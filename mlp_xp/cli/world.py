@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from mlp_xp.cli import tell
 from mlp_xp.devices.blas import default_threads
 from mlp_xp.errors import DeviceError, InputError
-from mlp_xp.training.ranks import cores_and_ranks, threads_for
+from mlp_xp.training.ranks import host_of, threads_for
 
 PATIENCE = 3.0
 """Seconds in which all ranks fail, if what one of them has failed by is the same for all."""
@@ -79,13 +79,11 @@ class World(Alone):
             )
         # The training's messages have another communicator, so that this one is free at any moment.
         self._meeting = self.communicator.Dup()
-        on_host = self.communicator.Split_type(MPI.COMM_TYPE_SHARED)
-        self.place = on_host.Get_rank()
-        on_host.Free()
         self._errors = sys.__stderr__ or sys.stderr
         self._members = self._meeting.allgather((platform.node(), os.getpid()))
         self._threads = threads_for(self.communicator)
-        self._cores, self._on_host = cores_and_ranks(self.communicator)
+        self._host = host_of(self.communicator)
+        self.place = self._host.place
         self._patience, self._ended = math.inf, False  # they may read their data at other speeds
 
     def run(self, command: Callable[[], int]) -> int:
@@ -143,8 +141,9 @@ class World(Alone):
             )
         ]
         found = f"{self.size} ranks share each step: processes {'; '.join(of_host)}"
-        if self._on_host > self._cores:
-            found += f", with {self._cores} cores for {self._on_host} of them: fewer are faster"
+        cores, ranks, _ = self._host
+        if ranks > cores:
+            found += f", with {cores} cores for {ranks} of them: fewer are faster"
         return found
 
     def _meet(self, error: BaseException | None, status: int) -> int:

@@ -69,7 +69,9 @@ def load_checkpoint(trainer: Trainer, path: Path, *, extend: bool = False) -> st
     arrays, metadata = read_arrays(path, "checkpoint")
     try:
         _check_same_run(trainer, metadata, EXTENDING if extend else ())
-        difference = trainer.team.difference(checkpoints=digest(CPU(), list(arrays.values())))
+        difference = trainer.team.difference(
+            lambda: {"checkpoints": digest(CPU(), list(arrays.values()))}
+        )
         if difference is not None:
             raise InputError(f"{difference}; put the same file there for all")
         with trainer.guard:

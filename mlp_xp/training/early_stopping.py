@@ -109,13 +109,14 @@ def check_weights(network: Network, epoch: int, config: Config, team: Team | Non
             f"the weights became infinite or NaN in the last step of epoch {epoch}: "
             f"{_remedy(config)}"
         )
-    if team is not None and team.size > 1:
-        difference = team.difference(weights=digest(network.device, network.parameters()))
-        if difference is not None:
-            raise DeviceError(
-                f"{difference} after epoch {epoch}: a callback has changed one of them, or a "
-                "machine computes wrongly"
-            )
+    difference = (team or Team()).difference(
+        lambda: {"weights": digest(network.device, network.parameters())}
+    )
+    if difference is not None:
+        raise DeviceError(
+            f"{difference} after epoch {epoch}: a callback has changed one of them, or a machine "
+            "computes wrongly"
+        )
 
 
 def _remedy(config: Config) -> str:

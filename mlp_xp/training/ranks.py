@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,8 +117,8 @@ class Ranks(Team):
             raise failure
         return result  # type: ignore[no-any-return]
 
-    def difference(self, **values: Hashable) -> str | None:
-        first, *others = self.communicator.allgather(values)
+    def difference(self, values: Callable[[], dict[str, Hashable]]) -> str | None:
+        first, *others = self.communicator.allgather(values())
         for rank, theirs in enumerate(others, start=1):
             for name, value in first.items():
                 if theirs[name] != value:
@@ -172,12 +172,21 @@ def threads_for(communicator: Any) -> int:
     own = default_threads()
     if _size(communicator) == 1:
         return own
-    cores, ranks = cores_and_ranks(communicator)
-    return int(min(communicator.allgather(max(1, min(own, cores // ranks)))))
+    host = host_of(communicator)
+    return int(min(communicator.allgather(max(1, min(own, host.cores // host.ranks)))))
 
 
-def cores_and_ranks(communicator: Any) -> tuple[int, int]:
-    """How many cores this host's ranks may use, and how many of them there are."""
+class Host(NamedTuple):
+    """What a rank shares: the number of cores that its host's ranks may use, how many they are, and
+    its place among them."""
+
+    cores: int
+    ranks: int
+    place: int
+
+
+def host_of(communicator: Any) -> Host:
+    """The host of this rank, which all call together."""
     from mpi4py import MPI
 
     on_host = communicator.Split_type(MPI.COMM_TYPE_SHARED)
@@ -185,9 +194,9 @@ def cores_and_ranks(communicator: Any) -> tuple[int, int]:
     own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(usable))
     together = set().union(*on_host.allgather(own))  # a launcher may bind each rank to some
     cores = len(together) if len(own) <= usable else usable  # the least, where there is a quota
-    ranks = on_host.Get_size()
+    host = Host(cores, on_host.Get_size(), on_host.Get_rank())
     on_host.Free()
-    return cores, ranks
+    return host
 
 
 def own_rows(team: Team, n_rows: int, batch_size: int) -> NDArray[np.int64] | None:

@@ -199,17 +199,20 @@ def _check_team(team: Team, network: Network, config: Config, train: Split) -> N
     Of the rows all targets are compared, but of the inputs only the first and the last row: they
     may be many.
     """
-    host, rows = CPU(), [train.take(i, i + 1)[0] for i in (0, len(train) - 1)]
-    weights = [array for array in (train.weights, train.rows) if array is not None]
-    settings = {f"setting {name}": repr(value) for name, value in config.to_dict().items()}
-    values: dict[str, Hashable] = {  # what the others follow from comes first
-        "setting seed": settings["setting seed"],
-        "data": digest(host, [*rows, train.y, *weights]),
-        **settings,
-        "device": network.device.on_host,
-        "weights": digest(network.device, network.parameters()),
-    }
-    difference = team.difference(**values)
+
+    def values() -> dict[str, Hashable]:
+        rows = [train.take(i, i + 1)[0] for i in (0, len(train) - 1)]
+        weights = [array for array in (train.weights, train.rows) if array is not None]
+        settings = {f"setting {name}": repr(value) for name, value in config.to_dict().items()}
+        return {  # what the others follow from comes first
+            "setting seed": settings["setting seed"],
+            "data": digest(CPU(), [*rows, train.y, *weights]),
+            **settings,
+            "device": network.device.on_host,
+            "weights": digest(network.device, network.parameters()),
+        }
+
+    difference = team.difference(values)
     if difference is not None:
         raise InputError(f"{difference}; start all with the same")
 

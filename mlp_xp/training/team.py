@@ -42,8 +42,11 @@ class Team:
         """What a function returns to the first worker, or raises there, for all of them."""
         return function()
 
-    def difference(self, **values: Hashable) -> str | None:
-        """Which of these values another worker has otherwise, in words; None if none."""
+    def difference(self, values: Callable[[], dict[str, Hashable]]) -> str | None:
+        """Which of some values by name a worker has otherwise, in words; None if none.
+
+        values: returns this worker's; one that is alone doesn't call it.
+        """
         return None
 
 

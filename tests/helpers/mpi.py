@@ -1,4 +1,4 @@
-"""Programs on the ranks of mpiexec."""
+"""Programs on the ranks of mpiexec, and what they have to come to."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -39,3 +40,16 @@ def run(ranks: int, *arguments: str, timeout: float = 600, **options) -> tuple[i
             process.terminate()
             raise
     return process.returncode, out, err
+
+
+def flat(arrays: list) -> np.ndarray:
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def check_same(found: dict, alone: dict, name: str) -> None:
+    """The losses and weights of ranks against those of one rank alone, in float64."""
+    assert len(found["losses"]) == len(alone["losses"]), name
+    np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(
+        flat(found["weights"]), flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name
+    )

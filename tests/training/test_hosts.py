@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mpi
 import mpi_program
-import numpy as np
 import pytest
 from hosts import ADDRESSES, NAMESPACES, ip, two_hosts
 
@@ -47,11 +46,7 @@ def hosts() -> Iterator[tuple[int, int]]:
 @pytest.fixture
 def start(hosts, tmp_path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts Python on both hosts."""
-    pytest.importorskip("mpi4py")
-    own = Path(sys.executable).with_name("mpiexec")
-    mpiexec = str(own) if own.exists() else shutil.which("mpiexec")
-    if mpiexec is None:
-        pytest.skip("no mpiexec")
+    mpiexec = mpi.mpiexec()
     ssh = tmp_path / "ssh"
     ssh.write_text(
         "#!/bin/sh\n"
@@ -93,10 +88,6 @@ def run(start) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def flat(arrays: list) -> np.ndarray:
-    return np.concatenate([np.ravel(array) for array in arrays])
-
-
 @pytest.mark.parametrize("n", [2, 3])
 def test_two_hosts_agree_with_one_rank_by_what_they_send_each_other(n, hosts, run, tmp_path):
     def sent() -> list[int]:
@@ -111,12 +102,14 @@ def test_two_hosts_agree_with_one_rank_by_what_they_send_each_other(n, hosts, ru
     results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     for name, changes in mpi_program.SETTINGS.items():
         alone, found = mpi_program.train(changes, window=1), results[name]
-        weights = flat(found["weights"])
-        np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-9, err_msg=name)
-        np.testing.assert_allclose(weights, flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name)
+        mpi.check_same(found, alone, name)
         settings = {**mpi_program.BASE, **changes}
         rows = n_rows * (1 - settings.get("validation", 0))
-        sums += len(found["losses"]) * int(rows / settings["batch_size"]) * weights.nbytes
+        sums += (
+            len(found["losses"])
+            * int(rows / settings["batch_size"])
+            * mpi.flat(found["weights"]).nbytes
+        )
     for was, now in zip(before, sent(), strict=True):
         assert now - was > sums
     assert results["equal"]

@@ -33,21 +33,12 @@ def results(request, tmp_path_factory) -> dict:
     return json.loads(out.read_text(encoding="utf-8"))
 
 
-def flat(arrays: list) -> np.ndarray:
-    return np.concatenate([np.ravel(array) for array in arrays])
-
-
 def test_all_settings_agree_with_one_rank(results):
     names = [name for name in mpi_program.SETTINGS if name in results]
     assert len(names) in (len(FEW), len(mpi_program.SETTINGS))
     for name in names:
         alone = mpi_program.train(mpi_program.SETTINGS[name], window=1)
-        found = results[name]
-        assert len(found["losses"]) == len(alone["losses"]), name
-        np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-9, err_msg=name)
-        np.testing.assert_allclose(
-            flat(found["weights"]), flat(alone["weights"]), atol=1e-8, rtol=0, err_msg=name
-        )
+        mpi.check_same(results[name], alone, name)
 
 
 def test_the_same_bits_twice_and_on_every_rank(results):
